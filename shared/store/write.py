@@ -1,0 +1,117 @@
+"""Writing the database: one connection, one transaction a turn, a savepoint a message."""
+
+import array
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from shared.errors import StorageFullError, StoreError
+from shared.store import migrate, sql
+from shared.store.open import open_writer
+
+Row = tuple[Any, ...]
+_STATEMENTS = sql.load("writes.sql")
+_DISK_TROUBLE = (apsw.FullError, apsw.IOError, apsw.CantOpenError, apsw.ReadOnlyError)
+_FILE_TROUBLE = (apsw.CorruptError, apsw.NotADBError, apsw.BusyError)
+
+
+class Store:
+    """The writing side; every method is one statement or the frame around several."""
+
+    def __init__(self, path: Path, cache_mb: int = 16, mmap_mb: int = 0) -> None:
+        self.path = path
+        self._connection = open_writer(path, cache_mb, mmap_mb)
+        self.migrated = migrate.migrate(self._connection)
+
+    def begin(self) -> None:
+        """Open the turn's transaction."""
+        self._execute("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        """Make the turn durable: back only when the disk has it (synchronous=FULL)."""
+        self._execute("COMMIT")
+
+    def rollback(self) -> None:
+        """Undo the whole turn; SQLite may have done so itself on a full disk."""
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Undo what one message did if it raises, and nothing else."""
+        self._connection.execute("SAVEPOINT message")
+        try:
+            yield
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK TO message")
+                self._connection.execute("RELEASE message")
+            raise
+        self._connection.execute("RELEASE message")
+
+    def rows(self, name: str, values: Sequence[Any] = ()) -> list[Row]:
+        """Run a named statement and answer every row."""
+        return self._execute(_STATEMENTS[name], values)
+
+    def row(self, name: str, values: Sequence[Any] = ()) -> Row | None:
+        """Run a named statement and answer its first row, if any."""
+        found = self._execute(_STATEMENTS[name], values)
+        return found[0] if found else None
+
+    def run(self, name: str, values: Sequence[Any] = ()) -> int:
+        """Run a named statement; answer how many rows it changed."""
+        self._execute(_STATEMENTS[name], values)
+        return self._connection.changes()
+
+    def many(self, name: str, values: Iterable[Sequence[Any]]) -> None:
+        """Run a named statement for each tuple of values."""
+        try:
+            self._connection.executemany(_STATEMENTS[name], values)
+        except apsw.Error as error:
+            raise self._named(error) from error
+
+    def insert(self, name: str, values: Sequence[Any]) -> int:
+        """Run a named insert; answer the new row's id."""
+        self.run(name, values)
+        return self._connection.last_insert_rowid()
+
+    @property
+    def is_open_transaction(self) -> bool:
+        """Tell whether the turn's transaction still stands."""
+        return self._connection.in_transaction
+
+    def wal_bytes(self) -> int:
+        """Answer the size of the write-ahead log."""
+        wal = self.path.with_name(self.path.name + "-wal")
+        return wal.stat().st_size if wal.exists() else 0
+
+    def close(self) -> None:
+        """Close the file; SQLite checkpoints and removes the WAL."""
+        self._connection.close()
+
+    def _execute(self, statement: str, values: Sequence[Any] = ()) -> list[Row]:
+        try:
+            return self._connection.execute(statement, values).fetchall()
+        except apsw.Error as error:
+            raise self._named(error) from error
+
+    def _named(self, error: apsw.Error) -> Exception:
+        """Tell trouble of the disk and of the file from faults of ours."""
+        if isinstance(error, _DISK_TROUBLE):
+            return StorageFullError(f"cannot write the database {self.path}: {error}")
+        if isinstance(error, _FILE_TROUBLE):
+            return StoreError(f"cannot use the database {self.path}: {error}")
+        return error
+
+
+def texts(values: Sequence[str]) -> object:
+    """Bind many texts as one table-valued parameter: `FROM carray(?)`."""
+    return apsw.carray(tuple(values))
+
+
+def ids(values: Iterable[int]) -> object:
+    """Bind many ids as one table-valued parameter: `FROM carray(?)`."""
+    return apsw.carray(array.array("q", values))

@@ -1,0 +1,4 @@
+-- Statements of the writer.
+
+-- nothing: placeholder
+SELECT 1;
