@@ -101,8 +101,8 @@ class Station:
         for mailbox in self.mailboxes:
             for message in mailbox.drain(self._budgets[mailbox.name]):
                 letters += self.actor.receive(message, now)
-        letters += self.actor.settle(now)
         now = clock.read()
+        letters += self.actor.settle(now)
         if now.mono >= self.actor.next_tick(now):
             letters += self.actor.tick(now)
         if now.mono >= self._report_at:

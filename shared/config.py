@@ -1,17 +1,18 @@
 """Every setting: read once, from the environment first and then from .env, checked whole."""
 
+import enum
 import os
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 import msgspec
-from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from msgspec import Meta, Struct
 
+from shared import setting_rules
 from shared.domain import OnUnknown
 from shared.errors import SettingsError
 
@@ -110,6 +111,7 @@ _CHOICES = {
     "ses_send_api": ("auto", "single", "bulk"),
     "ses_client": ("async", "boto3"),
     "log_format": ("auto", "json", "text"),
+    "on_unknown": tuple(choice.value for choice in OnUnknown),
 }
 
 
@@ -118,27 +120,66 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path | None = None) -
 
     The environment wins over the file; a variable that is set but empty counts as not set.
     """
-    given = os.environ if environ is None else environ
-    path = Path(given.get("SES_SENDER_ENV_FILE", ".env")) if dotenv is None else dotenv
-    return check({**_read_dotenv(path), **{k: v for k, v in given.items() if v.strip()}})
+    raw, found = _gather(environ, dotenv)
+    if environ is None:
+        # boto3 reads the environment alone: AWS_PROFILE, AWS_SESSION_TOKEN or an endpoint in .env
+        # must reach it too.
+        os.environ.update({k: v for k, v in raw.items() if k.startswith("AWS_")})
+    return check(raw, found)
 
 
-def _read_dotenv(path: Path) -> dict[str, str]:
-    if not path.is_file():
-        return {}
+def load_one(
+    variable: str, environ: Mapping[str, str] | None = None, dotenv: Path | None = None
+) -> Any:
+    """Read one setting without asking for the others: for tools beside a running installation."""
+    field = next(f for f in msgspec.structs.fields(Settings) if f.name == variable.lower())
+    text = _pick(_gather(environ, dotenv)[0], variable)
+    if text is None:
+        return field.default
     try:
-        values = dotenv_values(path, interpolate=False, encoding="utf-8-sig")
+        value = _convert(field.name, field.type, text)
+    except ValueError as error:
+        raise SettingsError([f"{variable} {error}"]) from None
+    if faults := list(setting_rules.faults({field.name: value})):
+        raise SettingsError(faults)
+    return value
+
+
+def _gather(
+    environ: Mapping[str, str] | None, dotenv: Path | None
+) -> tuple[dict[str, str], list[str]]:
+    """Answer every variable as text, and a sentence for each thing that could not be read."""
+    given = os.environ if environ is None else environ
+    named = given.get("SES_SENDER_ENV_FILE", "").strip()
+    path = dotenv or Path(named or ".env")
+    values, faults = _read_dotenv(path)
+    if named and not path.is_file():
+        faults.append(f"SES_SENDER_ENV_FILE names {named}, which is no file")
+    return {**values, **{k: v for k, v in given.items() if v.strip()}}, faults
+
+
+def _read_dotenv(path: Path) -> tuple[dict[str, str], list[str]]:
+    if not path.is_file():
+        return {}, []
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            lines = list(parse_stream(file))
     except UnicodeDecodeError:
-        raise SettingsError([f"{path} is not UTF-8 text"]) from None
-    broken = [key for key, value in values.items() if value is None]
-    if broken:
-        raise SettingsError([f"{path}: {key} has no value; write {key}=…" for key in broken])
-    return {key: value for key, value in values.items() if value}
+        return {}, [f"{path} is not UTF-8 text"]
+    except OSError as error:
+        return {}, [f"{path} cannot be read: {error.strerror}"]
+    # A bad line is named by its number only: it may hold a secret.
+    faults = [
+        f"{path}, line {line.original.line} cannot be read: write KEY=value; close every quote"
+        for line in lines
+        if line.error or (line.key and line.value is None)
+    ]
+    return {line.key: line.value for line in lines if line.key and line.value}, faults
 
 
-def check(raw: Mapping[str, str]) -> Settings:
-    """Turn raw strings into Settings, collecting every fault before raising."""
-    faults: list[str] = []
+def check(raw: Mapping[str, str], found: Iterable[str] = ()) -> Settings:
+    """Turn raw strings into Settings; raise every fault at once, those `found` before too."""
+    faults = list(found)
     values: dict[str, Any] = {}
     for field in msgspec.structs.fields(Settings):
         variable = field.name.upper()
@@ -151,7 +192,7 @@ def check(raw: Mapping[str, str]) -> Settings:
             values[field.name] = _convert(field.name, field.type, text)
         except ValueError as error:
             faults.append(f"{variable} {error}")
-    faults += _cross_check(values)
+    faults += setting_rules.faults(values)
     if faults:
         raise SettingsError(faults)
     return Settings(**values)
@@ -159,9 +200,9 @@ def check(raw: Mapping[str, str]) -> Settings:
 
 def _pick(raw: Mapping[str, str], variable: str) -> str | None:
     if variable == "LOG_LEVEL" and not raw.get("LOG_LEVEL", "").strip():
-        # `info,sqlx=warn` is how the ancestor's users write it: the first word is the level.
-        rust = raw.get("RUST_LOG", "").split(",")[0].strip().lower()
-        return rust if rust in _LEVELS else None
+        # The ancestor's users write `info,sqlx=warn`: the word without a module is the level.
+        words = [word.strip().lower() for word in raw.get("RUST_LOG", "").split(",")]
+        return next((word for word in words if word in _LEVELS), None)
     text = raw.get(variable, "").strip()
     return text or None
 
@@ -169,28 +210,21 @@ def _pick(raw: Mapping[str, str], variable: str) -> str | None:
 def _convert(name: str, kind: Any, text: str) -> Any:
     if any(ord(c) < 32 or ord(c) == 127 for c in text):
         raise ValueError("has a line break or control character in it")
-    if name in _LISTS:
-        return tuple(part.strip() for part in text.split(",") if part.strip())
     if name in _CHOICES and text not in _CHOICES[name]:
         raise ValueError(f"is {text!r}, but must be one of {', '.join(_CHOICES[name])}")
-    if name == "max_send_per_second":
-        return _rate(text)
-    if name == "log_level":
-        if text.lower() not in _LEVELS:
-            raise ValueError(f"is {text!r}, but must be debug, info, warning or error")
-        return _LEVELS[text.lower()]
-    if kind is Path:
-        return Path(text)
-    return _plain(name, kind, text)
+    if name in _LISTS:
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    reader = _READERS.get(name)
+    return reader(text) if reader else _plain(kind, text)
 
 
-def _plain(name: str, kind: Any, text: str) -> Any:
+def _plain(kind: Any, text: str) -> Any:
     try:
         return msgspec.convert(text, kind, strict=False)
     except msgspec.ValidationError as error:
-        shown = "the value" if name in SECRETS else repr(text)
         reason = str(error).replace("`", "").lower()
-        raise ValueError(f"is {shown}, which does not fit: {reason}") from None
+        wanted = "must be a number" if "got str" in reason else f"does not fit: {reason}"
+        raise ValueError(f"is {text!r}, but {wanted}") from None
 
 
 def _rate(text: str) -> float | None:
@@ -205,99 +239,18 @@ def _rate(text: str) -> float | None:
     return rate
 
 
-def _cross_check(values: dict[str, Any]) -> list[str]:
-    """Check what one value alone cannot tell."""
-    checks: dict[str, Callable[[Any], str]] = {
-        "server_url": _url_fault,
-        "api_key": _key_fault,
-        "aws_region": _region_fault,
-        "aws_ses_from_email": _from_fault,
-        "aws_ses_configuration_set": _set_fault,
-        "sns_topic_arn": _arn_fault,
-        "sns_cert_hosts": _cert_host_fault,
-        "schedule_timezone": _zone_fault,
-        "stats_socket": _socket_fault,
-    }
-    faults = [
-        f"{name.upper()} {fault}"
-        for name, rule in checks.items()
-        if name in values and (fault := rule(values[name]))
-    ]
-    pair = ("aws_access_key_id", "aws_secret_access_key")
-    if len([name for name in pair if values.get(name)]) == 1:
-        faults.append("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY go together: set both or none")
-    return faults
+def _level(text: str) -> str:
+    if text.lower() not in _LEVELS:
+        raise ValueError(f"is {text!r}, but must be debug, info, warning or error")
+    return _LEVELS[text.lower()]
 
 
-def _url_fault(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        port_ok = parts.port is None or parts.port > 0
-    except ValueError:
-        return f"is {url!r}, which is no URL"
-    if parts.scheme not in {"http", "https"} or not parts.hostname or not port_ok:
-        return f"is {url!r}, but must look like https://mail.example.com"
-    if parts.path.rstrip("/") or parts.query or parts.fragment or parts.username:
-        return f"is {url!r}, but must have no path, query or user in it"
-    return ""
-
-
-def _key_fault(keys: tuple[str, ...]) -> str:
-    if not keys or any(len(key) < 16 for key in keys):
-        return "has a key shorter than 16 characters; make one with: openssl rand -hex 24"
-    if any(not key.isascii() for key in keys):
-        return "has characters that are not ASCII"
-    if any("change" in key.lower() and "me" in key.lower() for key in keys):
-        return "is still the sample; make one with: openssl rand -hex 24"
-    return ""
-
-
-def _region_fault(region: str) -> str:
-    if re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d", region):
-        return ""
-    return f"is {region!r}, which is no AWS region"
-
-
-def _from_fault(sender: str) -> str:
-    address = re.fullmatch(r"(?:[^<>]*<)?([^<>@\s]+@[^<>@\s]+\.[^<>@\s]+)>?", sender.strip())
-    if address and (">" in sender) == ("<" in sender) and address[1].split("@")[0].isascii():
-        return ""
-    return f"is {sender!r}, but must be an address or Name <address>"
-
-
-def _set_fault(name: str) -> str:
-    if re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name):
-        return ""
-    return f"is {name!r}, but may hold only letters, digits, - and _, at most 64"
-
-
-def _arn_fault(arns: tuple[str, ...]) -> str:
-    for arn in arns:
-        if not re.fullmatch(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,256}", arn):
-            return f"has {arn!r}, which is no ARN of an SNS topic"
-    return ""
-
-
-def _cert_host_fault(hosts: tuple[str, ...]) -> str:
-    for host in hosts:
-        name = host.rpartition(":")[0] or host
-        if not re.fullmatch(r"127\.\d{1,3}\.\d{1,3}\.\d{1,3}|localhost|\[::1\]", name):
-            return f"has {host!r}, but only loopback hosts may be added"
-    return ""
-
-
-def _zone_fault(zone: str) -> str:
-    try:
-        ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return f"is {zone!r}, which is no time zone; use a name such as Europe/Berlin"
-    return ""
-
-
-def _socket_fault(address: str) -> str:
-    if re.fullmatch(r"tcp://(127\.\d+\.\d+\.\d+|localhost):\d{1,5}|ipc://.+", address):
-        return ""
-    return f"is {address!r}, but must be tcp://127.0.0.1:PORT or ipc://PATH"
+_READERS: dict[str, Callable[[str], Any]] = {
+    "data_dir": lambda text: Path(text).expanduser(),
+    "log_level": _level,
+    "max_send_per_second": _rate,
+    "server_url": lambda text: text.rstrip("/"),
+}
 
 
 def shown(settings: Settings) -> dict[str, str]:
@@ -305,9 +258,25 @@ def shown(settings: Settings) -> dict[str, str]:
     out = {}
     for name in Settings.__struct_fields__:
         value = getattr(settings, name)
-        text = ", ".join(value) if isinstance(value, tuple) else str(value)
-        out[name.upper()] = ("set" if value else "not set") if name in SECRETS else text
+        out[name.upper()] = ("set" if value else "not set") if name in SECRETS else _spell(value)
     return out
+
+
+def _spell(value: Any) -> str:
+    """Write a value as .env would have it."""
+    if value is None:
+        return "auto"
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return str(value.value if isinstance(value, enum.Enum) else value)
+
+
+def is_simulated(environ: Mapping[str, str] | None = None) -> bool:
+    """Tell whether the environment sends the calls to SES to this machine."""
+    given = os.environ if environ is None else environ
+    endpoint = given.get("AWS_ENDPOINT_URL_SESV2", "") or given.get("AWS_ENDPOINT_URL", "")
+    host = urlsplit(endpoint).hostname or ""
+    return host in {"localhost", "::1"} or host.startswith("127.")
 
 
 def under_supervisord() -> bool:

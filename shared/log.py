@@ -12,9 +12,14 @@ import structlog
 
 from shared.config import Settings
 
-_ADDRESS = re.compile(r"[^\s<>\"'(),:;@\[\]]+@([A-Za-z0-9.-]+)")
+_WORD = r"[^\s<>\"'(),:;@\[\]]"
+_ADDRESS = re.compile(rf"(?:\"[^\"\n]{{1,128}}\"|(?<!{_WORD}){_WORD}++)@(\[?{_WORD}++)")
+"""Anything like an address; possessive, so that a long word costs its length, not its square."""
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_CONTROL_IN_LINES = re.compile(rf"(?![\n\t]){_CONTROL.pattern}")
 _LONGEST = 2000
+_GRAVE = frozenset({"error", "critical", "exception"})
 
 recent_errors: deque[str] = deque(maxlen=5)
 """The newest error lines of this process, as the stats socket shows them."""
@@ -30,31 +35,55 @@ def mask(text: str) -> str:
 
 def scrub(value: Any) -> Any:
     """Mask addresses and control characters in every text of a nested value."""
-    if isinstance(value, str):
-        return mask(_CONTROL.sub("�", value[:_LONGEST]))
+    if value is None or isinstance(value, bool | int | float):
+        return value
     if isinstance(value, Mapping):
         return {scrub(key): scrub(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set):
+    if isinstance(value, list | tuple | set | frozenset | deque):
         return [scrub(item) for item in value]
-    if isinstance(value, bytes):
+    if isinstance(value, bytes | bytearray | memoryview):
         return f"{len(value)} bytes"
-    return value
+    return mask(_CONTROL.sub("�", str(value)[:_LONGEST]))
+
+
+def _scrub_lines(text: str) -> str:
+    """Do the same to a traceback, whose line breaks stay."""
+    return mask(_CONTROL_IN_LINES.sub("�", text))
 
 
 def _scrub_event(
     _logger: object, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
-    for key in list(event):
-        # The traceback has its own line breaks; its text is masked all the same.
-        event[key] = mask(event[key]) if key == "exception" else scrub(event[key])
+    for key, value in event.items():
+        if not key.startswith("_"):  # structlog's own, dropped before the line is written
+            event[key] = _scrub_lines(value) if key == "exception" else scrub(value)
+    return event
+
+
+def _tell_sentry(
+    _logger: object, method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Report an error where it is logged, with its stack; `scrub_report` cleans it."""
+    if method in _GRAVE:
+        import sentry_sdk
+
+        with sentry_sdk.new_scope() as scope:
+            cause = event.get("exc_info")
+            words = {k: v for k, v in event.items() if k != "exc_info" and not k.startswith("_")}
+            scope.set_context("event", words)
+            if cause:
+                scope.capture_exception(None if cause is True else cause)
+            else:
+                scope.capture_message(str(event.get("event", "")), level="error")
     return event
 
 
 def _remember_errors(
     _logger: object, method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
-    if method in {"error", "critical", "exception"}:
-        recent_errors.append(str(event.get("event", ""))[:300])
+    if method in _GRAVE:
+        cause = str(event.get("exception", "")).strip().rpartition("\n")[2]
+        recent_errors.append(f"{event.get('event', '')}{cause and ': '}{cause}"[:300])
     return event
 
 
@@ -66,6 +95,7 @@ def configure(settings: Settings, process: str) -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+        *([_tell_sentry] if settings.sentry_dsn else []),
         structlog.processors.format_exc_info,
         _scrub_event,
         _remember_errors,
@@ -105,10 +135,14 @@ def _watch_with_sentry(settings: Settings, process: str) -> None:
     if not settings.sentry_dsn:
         return
     import sentry_sdk
+    from sentry_sdk.integrations.logging import LoggingIntegration
 
     sentry_sdk.init(
         dsn=settings.sentry_dsn,
         traces_sample_rate=settings.sentry_traces_sample_rate,
+        # Libraries are patched only to be traced: the way of a mail is left alone otherwise.
+        auto_enabling_integrations=settings.sentry_traces_sample_rate > 0,
+        integrations=[LoggingIntegration(level=None, event_level=None)],
         send_default_pii=False,
         include_local_variables=False,
         max_request_body_size="never",

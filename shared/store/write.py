@@ -1,6 +1,7 @@
 """Writing the database: one connection, one transaction a turn, a savepoint a message."""
 
 import array
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import apsw
 
+from shared import clock
 from shared.errors import StorageFullError, StoreError
 from shared.store import migrate, sql
 from shared.store.open import open_writer
@@ -24,6 +26,7 @@ class Store:
     def __init__(self, path: Path, cache_mb: int = 16, mmap_mb: int = 0) -> None:
         self.path = path
         self._connection = open_writer(path, cache_mb, mmap_mb)
+        self.commit_ms: deque[float] = deque(maxlen=512)
         self.migrated = migrate.migrate(self._connection)
 
     def begin(self) -> None:
@@ -32,7 +35,9 @@ class Store:
 
     def commit(self) -> None:
         """Make the turn durable: back only when the disk has it (synchronous=FULL)."""
+        begin = clock.read().mono
         self._execute("COMMIT")
+        self.commit_ms.append((clock.read().mono - begin) * 1000)
 
     def rollback(self) -> None:
         """Undo the whole turn; SQLite may have done so itself on a full disk."""
@@ -114,4 +119,5 @@ def texts(values: Sequence[str]) -> object:
 
 def ids(values: Iterable[int]) -> object:
     """Bind many ids as one table-valued parameter: `FROM carray(?)`."""
-    return apsw.carray(array.array("q", values))
+    # An empty array has no aligned memory, which SQLite refuses; no row has the id 0.
+    return apsw.carray(array.array("q", values) or array.array("q", (0,)))

@@ -133,6 +133,7 @@ CREATE TABLE unknown (
     since INTEGER NOT NULL,
     cancelled INTEGER NOT NULL DEFAULT 0
 ) STRICT;
+CREATE INDEX unknown_since ON unknown (since);
 
 -- Every event of a recipient; the key makes SNS's repeats count once.
 CREATE TABLE result (

@@ -1,0 +1,50 @@
+import secrets
+
+from services.writer.actor import WriterActor
+from services.writer.apply import Rules
+from shared import actor, clock, log
+from shared.actor import Place
+from shared.config import Settings
+from shared.store.write import Store
+from shared.wire import Budget, Wire
+
+# Orders, gates and outcomes first; then submissions, small ones together, a large list alone, so
+# that no transaction holds up the gate for long.
+PLACE = Place(
+    actor="writer",
+    process="writer",
+    mailboxes=("writer", "intake"),
+    budgets=(Budget(), Budget(frames=200, octets=128 * 1024)),
+)
+
+
+def make(settings: Settings, _wire: Wire) -> WriterActor:
+    """Open the database, bring it up to date and build the actor."""
+    store = Store(settings.database, settings.db_cache_mb, settings.db_mmap_mb)
+    now = clock.read()
+    log.get("writer").info(
+        "database open", path=str(settings.database), migrated=store.migrated or "nothing"
+    )
+    found(store, now.ms)
+    rules = Rules(
+        boot=clock.boot_id(),
+        epoch=actor.new_epoch(now),
+        rate=settings.max_send_per_second,
+        on_unknown=settings.on_unknown,
+        unknown_after_ms=settings.unknown_after * 1000,
+    )
+    return WriterActor(store, rules)
+
+
+def found(store: Store, now_ms: int) -> None:
+    """Make the rows every database has: who it is, its account, and mail without a topic."""
+    store.begin()
+    if store.row("install") is None:
+        store.run("add_install", (secrets.token_hex(4), secrets.token_bytes(32), now_ms))
+    store.run("add_account")
+    store.run("add_no_topic", (now_ms,))
+    store.commit()
+
+
+if __name__ == "__main__":
+    actor.run(PLACE, make)

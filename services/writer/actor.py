@@ -1,0 +1,164 @@
+"""The writer: takes messages, writes them in one transaction a turn, then answers."""
+
+from collections.abc import Callable, Iterable
+
+from services.writer import digest, evidence, gates, orders
+from services.writer.account import Account
+from services.writer.apply import Rules, apply
+from services.writer.book import Book
+from services.writer.refusal import refuse
+from shared import log
+from shared import protocol as p
+from shared.actor import Actor
+from shared.clock import Now
+from shared.domain import State
+from shared.errors import StorageFullError, StoreError
+from shared.store.write import Store
+from shared.wire import Letter
+
+CHORES_S = 1.0
+SWEEP_S = 0.02
+
+
+class WriterActor(Actor):
+    """Owns the database; everything that must survive passes here."""
+
+    def __init__(self, store: Store, rules: Rules) -> None:
+        self._store = store
+        self._rules = rules
+        self._log = log.get("writer")
+        self._taken: list[p.Message] = []
+        self._account = Account(store, rules.rate)
+        self._levels = digest.Levels(rules.epoch)
+        self._totals = list(store.row("totals") or [0] * len(State))
+        self._proving = False
+        self._trouble = ""
+        self._is_sweeping = True
+        self._chores_at = 0.0
+
+    def receive(self, message: p.Message, now: Now) -> Iterable[Letter]:  # noqa: ARG002
+        """Gather; `settle` writes everything of the turn together."""
+        self._taken.append(message)
+        return ()
+
+    def settle(self, now: Now) -> Iterable[Letter]:
+        """Write what was gathered in one transaction; the answers go out after the commit."""
+        if not self._taken:
+            return ()
+        taken, self._taken = self._taken, []
+        letters, new_work = self._write(taken, now)
+        if new_work:
+            letters += self._levels.work(self._store, self._account, now)
+        return letters
+
+    def tick(self, now: Now) -> Iterable[Letter]:
+        """Do what time asks for: expired leases, unknowns, sweeps, ageing, digests."""
+        letters: list[Letter] = []
+        if self._is_sweeping:
+            self._transact(lambda: self._sweep(now))
+        if now.mono >= self._chores_at:
+            self._transact(lambda: self._chores(now))
+            self._chores_at = now.mono + CHORES_S
+        if self._levels.is_due(now):
+            letters += self._levels.work(self._store, self._account, now)
+            letters += self._levels.rest(self._account, now, self._condition())
+        return letters
+
+    def next_tick(self, now: Now) -> float:
+        """Tick often only while a cancelled topic's rows are being written."""
+        if self._is_sweeping:
+            return now.mono + SWEEP_S if self._levels.next_due > now.mono else now.mono
+        return min(self._levels.next_due, self._chores_at)
+
+    def gauges(self, now: Now) -> dict[str, float]:
+        """Answer the queue by state, commit times, quota and the age of the oldest mail."""
+        words = {f"queue_{state.name.lower()}": float(self._totals[state]) for state in State}
+        return {
+            **words,
+            **digest.gauges(self._store, self._account, now),
+        }
+
+    def notes(self) -> dict[str, str]:
+        """Answer what holds the account, and the trouble of the disk, if any."""
+        hold = self._account.hold
+        return {
+            "hold": f"{hold.reason}: {hold.detail}" if hold else "",
+            "trouble": self._trouble,
+            "bulk_refused": self._account.bulk_refused,
+        }
+
+    def _condition(self) -> digest.Condition:
+        return digest.Condition(self._trouble, self._totals[State.UNKNOWN], self._proving)
+
+    def _write(self, taken: list[p.Message], now: Now) -> tuple[list[Letter], bool]:
+        """Apply each message in a savepoint of its own and commit them together."""
+        letters: list[Letter] = []
+        moved = [0] * len(State)
+        new_work = False
+        try:
+            self._store.begin()
+            for message in taken:
+                book = Book(self._store, now)
+                answers, counts = self._apply_one(book, message)
+                letters += answers
+                moved = [total + count for total, count in zip(moved, counts, strict=True)]
+                new_work = new_work or book.new_work
+            self._store.commit()
+        except StorageFullError as error:
+            self._undo(error)
+            return [
+                letter for message in taken for letter in refuse(message, "storage_full")
+            ], False
+        self._committed(moved)
+        self._is_sweeping |= any(isinstance(message, p.CancelTopic) for message in taken)
+        return letters, new_work
+
+    def _apply_one(self, book: Book, message: p.Message) -> tuple[list[Letter], list[int]]:
+        """Apply one message; one that cannot be applied is refused by name, the rest goes on."""
+        try:
+            with self._store.savepoint():
+                letters = list(apply(message, book, self._account, self._rules))
+                return letters, book.write()
+        except StoreError:
+            raise
+        except Exception:  # noqa: BLE001 - whatever it is, it is this message's own fault
+            self._log.exception("refused a poisonous message", message=type(message).__name__)
+            self._account.load()
+            return list(refuse(message, "poisonous")), [0] * len(State)
+
+    def _transact(self, work: Callable[[], list[int]]) -> None:
+        """Run a piece of the writer's own work in a transaction of its own."""
+        try:
+            self._store.begin()
+            moved = work()
+            self._store.commit()
+        except StorageFullError as error:
+            self._undo(error)
+            return
+        self._committed(moved)
+
+    def _chores(self, now: Now) -> list[int]:
+        book = Book(self._store, now)
+        gates.expire(book, self._rules.boot)
+        found = evidence.gather(book, self._rules.unknown_after_ms)
+        self._proving = evidence.is_proving(found)
+        evidence.settle(book, self._rules.on_unknown, self._rules.unknown_after_ms, found)
+        digest.age(self._store, now)
+        return book.write()
+
+    def _sweep(self, now: Now) -> list[int]:
+        self._is_sweeping = orders.sweep(Book(self._store, now))
+        return [0] * len(State)
+
+    def _committed(self, moved: list[int]) -> None:
+        self._totals = [total + count for total, count in zip(self._totals, moved, strict=True)]
+        if self._trouble:
+            self._log.info("the database can be written again")
+            self._trouble = ""
+
+    def _undo(self, error: StorageFullError) -> None:
+        self._store.rollback()
+        self._account.load()
+        if not self._trouble:
+            self._log.error("nothing is stored until the disk is well again", reason=str(error))
+        self._trouble = str(error)

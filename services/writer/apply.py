@@ -1,0 +1,80 @@
+"""Every message the writer takes, and the function that writes it."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from services.writer import claims, events, evidence, gates, orders, outcomes, submissions
+from services.writer.account import Account
+from services.writer.book import Book
+from shared import protocol as p
+from shared.domain import OnUnknown
+from shared.wire import Letter
+
+
+class Rules(NamedTuple):
+    """What the settings and the boot say, for every message alike."""
+
+    boot: str
+    epoch: int
+    rate: float | None
+    on_unknown: OnUnknown
+    unknown_after_ms: int
+
+
+def apply(message: p.Message, book: Book, account: Account, rules: Rules) -> Iterator[Letter]:
+    """Write one message; yield what is to be said once it is committed."""
+    match message:
+        case p.AskGate():
+            yield gates.open_gates(book, message, rules.boot, account)
+        case p.RecordOutcomes():
+            outcomes.record(book, message, account)
+            yield Letter(message.sender, p.OutcomesRecorded(message.epoch, (message.seq,)))
+        case p.ClaimWork():
+            yield _claim(book, message, account, rules)
+        case p.RecordEvents():
+            events.record(book, message.posts)
+            posts = tuple(post.post for post in message.posts)
+            yield Letter("results", p.EventsRecorded(message.epoch, posts))
+        case p.Hello():
+            yield gates.welcome(book, message)
+        case p.Holding():
+            gates.reconcile(book, message)
+        case p.AskContent():
+            yield from gates.contents(book, message.sender, message.contents)
+        case _:
+            yield from _apply_rest(message, book, account)
+
+
+def _apply_rest(message: p.Message, book: Book, account: Account) -> Iterator[Letter]:
+    match message:
+        case p.Submit():
+            yield submissions.submit(book, message)
+        case p.LookUp():
+            yield submissions.look_up(book, message)
+        case p.CancelTopic():
+            yield orders.cancel(book, message)
+        case p.RecordOpens():
+            events.record_opens(book, message)
+            yield Letter(message.reply_to, p.OpensRecorded(message.epoch, message.seq))
+        case p.AccountRead():
+            account.take_read(message, book.now)
+        case p.BulkRefused():
+            account.refuse_bulk(message.reason)
+        case p.EarOpen():
+            evidence.hear(book)
+        case _:
+            raise TypeError(f"the writer takes no {type(message).__name__}")
+
+
+def _claim(book: Book, message: p.ClaimWork, account: Account, rules: Rules) -> Letter:
+    """Answer every claim; while the account is held one probe goes through at its time."""
+    allowed = account.jobs_allowed(book.now)
+    claimed = []
+    for claim in message.claims:
+        most = claim.jobs if allowed is None else allowed
+        taken = claims.claim(book, claim, rules.boot, most)
+        if allowed is not None and taken.jobs:
+            account.begin_probe(taken.jobs[0].job, book.now)
+            allowed = 0
+        claimed.append(taken)
+    return Letter("scheduler", p.WorkClaimed(message.epoch, tuple(claimed)))

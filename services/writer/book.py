@@ -1,0 +1,105 @@
+"""The bookkeeping of one message: counters that move with the rows, written once at its end."""
+
+from collections import defaultdict
+from typing import NamedTuple
+
+from shared.clock import Now
+from shared.domain import Feedback, RecipientId, State, TopicId
+from shared.store.write import Store
+
+_MINUTE_MS = 60_000
+
+
+class Lease(NamedTuple):
+    """One job in a sender's hands, as the database keeps it."""
+
+    job: int
+    batch: int
+    topic: int
+    urgent: int
+    recipients: list[int]
+    gated_at: int | None
+    cancelled: int
+
+
+class Standing(NamedTuple):
+    """Where a recipient stands before a move."""
+
+    recipient: RecipientId
+    state: State
+    attempts: int
+    refusals: int
+    flags: int
+    feedback: int
+    sent_at: int | None
+    message_id: str | None
+    email: str
+    batch: int
+    topic: TopicId
+    urgent: int
+
+
+class Book:
+    """The counters of one message; `write` adds them to the database."""
+
+    def __init__(self, store: Store, now: Now) -> None:
+        self.store = store
+        self.now = now
+        self.new_work = False
+        self._topics: dict[int, list[int]] = defaultdict(lambda: [0] * len(State))
+        self._results: dict[tuple[int, Feedback], int] = defaultdict(int)
+        self._sent: dict[int, int] = defaultdict(int)
+        self._heard: dict[int, int] = defaultdict(int)
+        self._stamps: dict[int, tuple[int, int]] = {}
+
+    def accept(self, topic: int, count: int, state: State = State.CREATED) -> None:
+        """Count recipients that are new."""
+        self._topics[topic][state] += count
+
+    def move(self, topic: int, old: State, new: State, count: int = 1) -> None:
+        """Count recipients of a topic that went from one state to another."""
+        counts = self._topics[topic]
+        counts[old] -= count
+        counts[new] += count
+
+    def send(self, topic: int, at: int, count: int = 1) -> None:
+        """Count mail by its time of sending (wall ms)."""
+        self._sent[at // _MINUTE_MS] += count
+        first, last = self._stamps.get(topic, (at, at))
+        self._stamps[topic] = (min(first, at), max(last, at))
+
+    def hear(self, sent_at: int) -> None:
+        """Count the first event of a mail sent at that time."""
+        self._heard[sent_at // _MINUTE_MS] += 1
+
+    def result(self, topic: int, kind: Feedback) -> None:
+        """Count one more recipient with an event of a kind."""
+        self._results[topic, kind] += 1
+
+    def wait(self, topic: int, urgent: int, due_at: int) -> None:
+        """Say that a topic has mail waiting from that time on."""
+        self.store.run("add_work", (topic, urgent, due_at))
+        self.new_work = True
+
+    def write(self) -> list[int]:
+        """Add everything to the database; answer what moved, state by state."""
+        moved = [0] * len(State)
+        for topic, counts in self._topics.items():
+            if any(counts):
+                self.store.run("count_topic", (topic, *counts))
+                moved = [total + count for total, count in zip(moved, counts, strict=True)]
+        for topic, (first, last) in self._stamps.items():
+            self.store.run("stamp_topic", (topic, first, last))
+        for (topic, kind), count in self._results.items():
+            self.store.run("count_result", (topic, kind, count))
+        self._write_sent()
+        return moved
+
+    def _write_sent(self) -> None:
+        for minute in self._sent.keys() | self._heard.keys():
+            sent = self._sent.get(minute, 0)
+            self.store.run("count_minute", (minute, sent, self._heard.get(minute, 0)))
+            if sent:
+                self.store.run("count_hour", (minute // 60, sent))
+        if self._sent:
+            self.store.run("count_ever", (sum(self._sent.values()),))

@@ -1,0 +1,150 @@
+"""Claims: leasing what is due to a sender; each costs what it takes, not what waits beside it."""
+
+import array
+import json
+from itertools import islice
+from typing import NamedTuple
+
+from services.writer.book import Book
+from shared.domain import ContentId, JobId, RecipientId, State
+from shared.protocol import Addressee, Claim, Claimed, Job
+from shared.store.write import Row, ids
+
+LEASE_S = 60.0
+"""Longer than a call can take (20 s) and than a sender may wait for its turn."""
+
+
+class Taken(NamedTuple):
+    """Recipients of one batch, now leased: (id, address, attempts so far)."""
+
+    batch: int
+    rows: list[Row]
+
+
+def claim(book: Book, claim: Claim, boot: str, most_jobs: int) -> Claimed:
+    """Lease up to the wanted jobs; a repeat of a claim gets the jobs it got before.
+
+    `most_jobs` is what the account's trouble leaves of the wish: all, one probe, or none.
+    """
+    jobs = _claimed_before(book, claim.claim)
+    if not jobs and most_jobs > 0:
+        jobs = _lease(book, claim, boot, min(claim.jobs, most_jobs))
+    return Claimed(claim.claim, tuple(jobs), _settle_work(book, claim.topic, int(claim.urgent)))
+
+
+def pack(recipients: list[int]) -> bytes:
+    """Write ids as a lease keeps them."""
+    return array.array("q", recipients).tobytes()
+
+
+def unpack(blob: bytes) -> list[int]:
+    """Read the ids of a lease."""
+    return array.array("q", blob).tolist()
+
+
+def _claimed_before(book: Book, claim: int) -> list[Job]:
+    jobs = []
+    for job, topic, urgent, batch, blob in book.store.rows("claimed_before", (claim,)):
+        rows = book.store.rows("addressees", (ids(unpack(blob)),))
+        jobs.append(_job(book, (job, topic, urgent), Taken(batch, rows)))
+    return jobs
+
+
+def _lease(book: Book, claim: Claim, boot: str, jobs: int) -> list[Job]:
+    row = book.store.row("cutoff", (claim.topic,))
+    groups = _split(_take(book, claim, jobs * claim.size, row[0] if row else 0), claim.size)
+    sequence = book.store.row("sequence", ("lease",))
+    number = sequence[0] if sequence else 0
+    leased = []
+    for taken in groups:
+        number += 1
+        values = (
+            number,
+            claim.claim,
+            claim.sender,
+            claim.sender_epoch,
+            boot,
+            book.now.mono,
+            book.now.mono + LEASE_S,
+            taken.batch,
+            claim.topic,
+            int(claim.urgent),
+            pack([recipient for recipient, _, _ in taken.rows]),
+        )
+        book.store.run("add_lease", values)
+        leased.append(_job(book, (number, claim.topic, int(claim.urgent)), taken))
+    count = sum(len(taken.rows) for taken in groups)
+    book.move(claim.topic, State.CREATED, State.PROCESSED, count)
+    return leased
+
+
+def _take(book: Book, claim: Claim, wanted: int, cutoff: int) -> list[Taken]:
+    """Mark up to `wanted` recipients as leased: those with another turn first, then new ones."""
+    key = (claim.topic, int(claim.urgent), book.now.ms)
+    taken = _take_retries(book, key, wanted)
+    wanted -= sum(len(group.rows) for group in taken)
+    while wanted > 0:
+        batches = book.store.rows("due_batches", (*key, cutoff, min(wanted, 100)))
+        if not batches:
+            break
+        for batch, first, last in batches:
+            end = min(last, first + wanted - 1)
+            # Fewer rows than ids may come back: some are suppressed, or known to be sent.
+            rows = sorted(book.store.rows("lease_stretch", (first, end)))
+            book.store.run("move_cursor", (end + 1, batch))
+            taken.append(Taken(batch, rows))
+            wanted -= len(rows)
+            if wanted <= 0:
+                break
+    return taken
+
+
+def _take_retries(book: Book, key: tuple[int, int, int], wanted: int) -> list[Taken]:
+    by_batch: dict[int, list[int]] = {}
+    for recipient, batch in book.store.rows("due_retries", (*key, wanted)):
+        by_batch.setdefault(batch, []).append(recipient)
+    taken = []
+    for batch, recipients in by_batch.items():
+        rows = sorted(book.store.rows("lease_these", (ids(recipients),)))
+        book.store.run("drop_retries", (ids(recipients),))
+        taken.append(Taken(batch, rows))
+    return taken
+
+
+def _split(taken: list[Taken], size: int) -> list[Taken]:
+    """Cut into jobs of at most `size` recipients, each of one batch."""
+    jobs = []
+    for group in taken:
+        rest = iter(group.rows)
+        while piece := list(islice(rest, size)):
+            jobs.append(Taken(group.batch, piece))
+    return jobs
+
+
+def _job(book: Book, key: tuple[int, int, int], taken: Taken) -> Job:
+    number, topic, urgent = key
+    row = book.store.row("batch_content", (taken.batch,))
+    assert row is not None, "a batch outlives its recipients"
+    content, headers = row
+    return Job(
+        job=JobId(number),
+        topic=topic,
+        urgent=bool(urgent),
+        content=ContentId(content),
+        addressees=tuple(
+            Addressee(RecipientId(recipient), email, attempts + 1)
+            for recipient, email, attempts in taken.rows
+        ),
+        headers=tuple((name, value) for name, value in json.loads(headers)) if headers else (),
+    )
+
+
+def _settle_work(book: Book, topic: int, urgent: int) -> int | None:
+    """Write down, and answer, when the topic's next mail is due."""
+    row = book.store.row("cutoff", (topic,))
+    due = book.store.row("next_due", (topic, urgent, row[0] if row else 0))
+    if due is None or due[0] is None:
+        book.store.run("drop_work", (topic, urgent))
+        return None
+    book.store.run("set_work", (due[0], topic, urgent))
+    return int(due[0])

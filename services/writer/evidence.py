@@ -1,0 +1,97 @@
+"""Unknown outcomes: what evidence allows, decided purely, and carried out."""
+
+import enum
+from typing import NamedTuple
+
+from services.writer import moves
+from services.writer.book import Book
+from shared.domain import Cause, OnUnknown
+
+PROOF_MAILS = 20
+PROOF_SHARE = 0.99
+DAY_MS = 86_400_000
+EAR_GAP_MS = 5_000
+"""The webhook's heartbeat comes each second; a longer silence is a gap."""
+
+
+class Evidence(NamedTuple):
+    """What is known of the way events take.
+
+    `sent` and `heard` count accepted mails of the last day that are older than UNKNOWN_AFTER, and
+    those of them that had an event; the webhook was up from `ear_since` to `ear_last` (ms).
+    """
+
+    sent: int
+    heard: int
+    ear_since: int | None
+    ear_last: int | None
+
+
+class Resolution(enum.Enum):
+    """What becomes of an Unknown mail."""
+
+    HOLD = "waits for evidence or for the operator"
+    RESEND = "goes out again, marked maybe_duplicate"
+    SENT = "taken for sent"
+
+
+def is_proving(evidence: Evidence) -> bool:
+    """Tell whether events are known to arrive, so that their absence means something."""
+    return evidence.sent >= PROOF_MAILS and evidence.heard >= PROOF_SHARE * evidence.sent
+
+
+def resolve(policy: OnUnknown, since: int, evidence: Evidence, now_ms: int) -> Resolution:
+    """Decide about a mail unknown since then; the caller has waited UNKNOWN_AFTER already."""
+    match policy:
+        case OnUnknown.RESEND_NOW:
+            return Resolution.RESEND
+        case OnUnknown.ASSUME_SENT:
+            return Resolution.SENT
+        case OnUnknown.CONFIRM_THEN_HOLD:
+            return Resolution.HOLD
+        case OnUnknown.CONFIRM_THEN_RESEND:
+            is_heard = (
+                evidence.ear_since is not None
+                and evidence.ear_last is not None
+                and evidence.ear_since <= since
+                and evidence.ear_last >= now_ms - EAR_GAP_MS
+            )
+            proven = is_heard and is_proving(evidence)
+            return Resolution.RESEND if proven else Resolution.HOLD
+
+
+def gather(book: Book, unknown_after_ms: int) -> Evidence:
+    """Read what is known of the way events take."""
+    now = book.now.ms
+    minutes = ((now - DAY_MS) // 60_000, (now - unknown_after_ms) // 60_000)
+    sent, heard = book.store.row("sent_minutes", minutes) or (0, 0)
+    ear = book.store.row("ear")
+    return Evidence(sent, heard, *(ear or (None, None)))
+
+
+def settle(book: Book, policy: OnUnknown, unknown_after_ms: int, evidence: Evidence) -> None:
+    """Resolve the unknowns whose time has come, as far as evidence and policy allow."""
+    waits = policy in {OnUnknown.CONFIRM_THEN_RESEND, OnUnknown.CONFIRM_THEN_HOLD}
+    latest = book.now.ms - unknown_after_ms if waits else book.now.ms
+    # What lies before the webhook's last gap cannot be proven: it is not even looked at.
+    earliest = evidence.ear_since or 0 if waits else 0
+    found = book.store.rows("settled_unknowns", (earliest, latest))
+    if not found:
+        return
+    resolution = resolve(policy, earliest, evidence, book.now.ms)
+    cancelled: dict[int, int] = dict(found)
+    for recipient, who in moves.standings(book, cancelled).items():
+        if resolution is Resolution.SENT:
+            moves.to_sent(book, who, Cause.ASSUMED_SENT, book.now.ms, "")
+        elif resolution is Resolution.RESEND and cancelled[recipient]:
+            moves.to_stopped(book, who, Cause.CANCELLED)
+        elif resolution is Resolution.RESEND:
+            moves.to_queue(book, who, Cause.ABSENT, book.now.ms)
+            book.store.run("set_flag", (moves.MAYBE_DUPLICATE, recipient))
+
+
+def hear(book: Book) -> None:
+    """Note that the webhook is up; after a gap the time without one begins anew."""
+    row = book.store.row("ear")
+    since = row[0] if row and book.now.ms - row[1] <= EAR_GAP_MS else book.now.ms
+    book.store.run("set_ear", (since, book.now.ms))

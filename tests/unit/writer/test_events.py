@@ -1,0 +1,144 @@
+"""Events: counted exactly once, in any order, before or after our own write."""
+
+import itertools
+
+import pytest
+
+from services.writer.moves import DUPLICATE_SUSPECTED
+from shared import protocol as p
+from shared.domain import Feedback, Verdict
+
+MANY = tuple(f"u{n}@example.com" for n in range(5))
+
+
+def event(desk, kind=Feedback.DELIVERY, recipient=1, **more) -> p.Event:
+    return p.Event(
+        kind=kind,
+        email=more.pop("email", f"u{recipient - 1}@example.com"),
+        message_id=more.pop("message_id", f"ses-{recipient}"),
+        at=more.pop("at", desk.now.ms),
+        sent_at=desk.now.ms,
+        recipient=more.pop("mid", recipient),
+        **more,
+    )
+
+
+def tell(desk, *events: p.Event) -> None:
+    post = p.EventPost("post-1", "sns-1", events)
+    assert desk.ask(p.RecordEvents(1, (post,)), p.EventsRecorded).posts == ("post-1",)
+
+
+def test_an_event_counts_once_however_often_it_comes(desk):
+    desk.submit(MANY)
+    desk.send_all()
+    for _ in range(3):
+        tell(desk, event(desk))
+    tell(desk, event(desk), event(desk))
+    assert desk.results() == {"Delivery": 1}
+    assert desk.sql("SELECT count(*) FROM email_result") == [(1,)]
+
+
+def test_result_counts_are_recipients_not_events(desk):
+    desk.submit(MANY)
+    desk.send_all()
+    kind = Feedback.DELIVERY_DELAY
+    tell(desk, event(desk, kind, at=1), event(desk, kind, at=2), event(desk, kind, 2, at=1))
+    assert desk.results() == {"DeliveryDelay": 2}
+
+
+def test_any_order_of_events_ends_in_the_same_row(desk):
+    desk.submit(MANY)
+    desk.send_all()
+    kinds = [
+        Feedback.SEND,
+        Feedback.DELIVERY_DELAY,
+        Feedback.DELIVERY,
+        Feedback.BOUNCE,
+        Feedback.COMPLAINT,
+    ]
+    for order in itertools.permutations(kinds):
+        desk.store.run("set_feedback", (0, 1))
+        for kind in order:
+            tell(desk, event(desk, kind, at=hash(order) + kind))
+        assert desk.sql("SELECT feedback, state FROM recipient WHERE id = 1") == [(50, 2)]
+    assert desk.results() == {kind.word: 1 for kind in kinds}
+
+
+def test_an_event_before_our_own_write_proves_the_mail_sent_and_the_outcome_merges(desk):
+    desk.submit(MANY[:1])
+    (job,) = desk.claim()
+    desk.gate(job)
+    tell(desk, event(desk, message_id="ses-1"))
+    assert desk.counts() == {"Sent": 1}
+    desk.outcome(job, Verdict.ACCEPTED)
+    assert desk.counts() == {"Sent": 1}
+    assert desk.sql("SELECT sum(sent), sum(heard) FROM sent_minute") == [(1, 1)]
+    assert desk.sql("SELECT message_id, flags FROM recipient") == [("ses-1", 0)]
+
+
+@pytest.mark.parametrize("verdict", [Verdict.UNKNOWN, Verdict.PERMANENT, Verdict.NOT_SENT])
+def test_an_event_outweighs_whatever_the_call_seemed_to_say(desk, verdict):
+    desk.submit(MANY[:1])
+    (job,) = desk.claim()
+    desk.gate(job)
+    desk.outcome(job, verdict)
+    tell(desk, event(desk))
+    assert desk.counts() == {"Sent": 1}
+    desk.wait(10_000)
+    assert desk.claim() == []
+
+
+def test_an_event_without_tags_is_found_by_the_id_of_ses(desk):
+    desk.submit(MANY)
+    desk.send_all()
+    tell(desk, event(desk, mid=None, message_id="ses-3", email="U2@example.com"))
+    assert desk.results() == {"Delivery": 1}
+
+
+def test_an_event_without_tags_before_our_own_write_is_not_lost(desk):
+    desk.submit(MANY[:1])
+    (job,) = desk.claim()
+    desk.gate(job)
+    tell(desk, event(desk, mid=None, message_id="ses-1"))
+    assert desk.results() == {}
+    desk.outcome(job, Verdict.ACCEPTED)
+    assert desk.results() == {"Delivery": 1}
+    assert desk.sql("SELECT count(*) FROM orphan") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    "stray", [{"mid": 999}, {"email": "other@example.com"}, {"mid": None, "message_id": "foreign"}]
+)
+def test_an_event_of_nobody_we_know_is_kept_apart_and_changes_nothing(desk, stray):
+    desk.submit(MANY)
+    desk.send_all()
+    tell(desk, event(desk, **stray))
+    assert desk.results() == {}
+    assert desk.sql("SELECT count(*) FROM orphan") == [(1,)]
+
+
+def test_opens_count_once_per_recipient_and_in_total(desk):
+    desk.submit(MANY)
+    desk.send_all()
+    opens = (p.Opened(1, 5), p.Opened(1, 6), p.Opened(2, 7), p.Opened(99, 8))
+    for _ in range(2):
+        desk.ask(p.RecordOpens("api", 1, 1, opens), p.OpensRecorded)
+    tell(desk, event(desk, Feedback.OPEN, at=9))
+    assert desk.results() == {"Open": 2}
+    assert desk.sql("SELECT recipient, first_at, last_at, hits FROM opening") == [
+        (1, 5, 9, 3),
+        (2, 7, 7, 1),
+    ]
+
+
+def test_an_event_of_an_earlier_attempt_after_a_resend_is_a_suspected_duplicate(desk):
+    desk.submit(MANY[:1])
+    desk.send_all()
+    tell(desk, event(desk, message_id="ses-other"))
+    assert desk.sql("SELECT flags FROM recipient") == [(DUPLICATE_SUSPECTED,)]
+
+
+def test_a_note_is_kept(desk):
+    post = p.EventPost("post-1", "sns-1", (), "Successfully validated SNS topic")
+    desk.ask(p.RecordEvents(1, (post,)), p.EventsRecorded)
+    assert desk.sql("SELECT CAST(event AS TEXT) FROM orphan")[0][0].startswith("Successfully")
