@@ -18,6 +18,7 @@ from shared.wire import Letter
 
 CHORES_S = 1.0
 SWEEP_S = 0.02
+ROOM_BYTES = 4 * 1024 * 1024
 
 
 class WriterActor(Actor):
@@ -59,6 +60,8 @@ class WriterActor(Actor):
         if now.mono >= self._chores_at:
             self._transact(lambda: self._chores(now))
             self._chores_at = now.mono + CHORES_S
+            if self._trouble:
+                self._try_disk()
         if self._levels.is_due(now):
             letters += self._levels.work(self._store, self._account, now)
             letters += self._levels.rest(self._account, now, self._condition())
@@ -152,9 +155,19 @@ class WriterActor(Actor):
 
     def _committed(self, moved: list[int]) -> None:
         self._totals = [total + count for total, count in zip(self._totals, moved, strict=True)]
-        if self._trouble:
-            self._log.info("the database can be written again")
-            self._trouble = ""
+
+    def _try_disk(self) -> None:
+        """Write as much as a submission may need, and take it away again.
+
+        A small commit proves nothing: it may fit where a submission does not.
+        """
+        try:
+            self._store.try_room(ROOM_BYTES)
+        except StorageFullError as error:
+            self._undo(error)
+            return
+        self._log.info("the database can be written again")
+        self._trouble = ""
 
     def _undo(self, error: StorageFullError) -> None:
         self._store.rollback()

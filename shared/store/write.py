@@ -88,6 +88,15 @@ class Store:
         """Tell whether the turn's transaction still stands."""
         return self._connection.in_transaction
 
+    def try_room(self, octets: int) -> None:
+        """Write so many bytes durably and take them away again, or raise StorageFullError."""
+        self.begin()
+        row = self.insert("try_room", (octets,))
+        self.commit()
+        self.begin()
+        self.run("drop_orphan", (row,))
+        self.commit()
+
     def wal_bytes(self) -> int:
         """Answer the size of the write-ahead log."""
         wal = self.path.with_name(self.path.name + "-wal")

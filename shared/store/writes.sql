@@ -261,6 +261,9 @@ ON CONFLICT (recipient) DO UPDATE SET first_at = min(first_at, excluded.first_at
 -- add_orphan: an event of no recipient we know yet, or a note
 INSERT INTO orphan (message_id, event, seen_at) VALUES (?, ?, ?);
 
+-- try_room: something large that is taken away at once
+INSERT INTO orphan (message_id, event, seen_at) VALUES ('', zeroblob(?), 0);
+
 -- has_orphan: whether any is kept
 SELECT 1 FROM orphan LIMIT 1;
 
