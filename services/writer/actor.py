@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterable
 
+from typing_extensions import override
+
 from services.writer import digest, evidence, gates, orders
 from services.writer.account import Account
 from services.writer.apply import Rules, apply
 from services.writer.book import Book
-from services.writer.refusal import refuse
+from services.writer.refusal import divide, refuse
 from shared import log
 from shared import protocol as p
 from shared.actor import Actor
@@ -37,11 +39,13 @@ class WriterActor(Actor):
         self._is_sweeping = True
         self._chores_at = 0.0
 
-    def receive(self, message: p.Message, now: Now) -> Iterable[Letter]:  # noqa: ARG002
+    @override
+    def receive(self, message: p.Message, now: Now) -> Iterable[Letter]:
         """Gather; `settle` writes everything of the turn together."""
         self._taken.append(message)
         return ()
 
+    @override
     def settle(self, now: Now) -> Iterable[Letter]:
         """Write what was gathered in one transaction; the answers go out after the commit."""
         if not self._taken:
@@ -52,6 +56,7 @@ class WriterActor(Actor):
             letters += self._levels.work(self._store, self._account, now)
         return letters
 
+    @override
     def tick(self, now: Now) -> Iterable[Letter]:
         """Do what time asks for: expired leases, unknowns, sweeps, ageing, digests."""
         letters: list[Letter] = []
@@ -67,12 +72,14 @@ class WriterActor(Actor):
             letters += self._levels.rest(self._account, now, self._condition())
         return letters
 
+    @override
     def next_tick(self, now: Now) -> float:
         """Tick often only while a cancelled topic's rows are being written."""
         if self._is_sweeping:
             return now.mono + SWEEP_S if self._levels.next_due > now.mono else now.mono
         return min(self._levels.next_due, self._chores_at)
 
+    @override
     def gauges(self, now: Now) -> dict[str, float]:
         """Answer the queue by state, commit times, quota and the age of the oldest mail."""
         words = {f"queue_{state.name.lower()}": float(self._totals[state]) for state in State}
@@ -81,6 +88,7 @@ class WriterActor(Actor):
             **digest.gauges(self._store, self._account, now),
         }
 
+    @override
     def notes(self) -> dict[str, str]:
         """Answer what holds the account, and the trouble of the disk, if any."""
         hold = self._account.hold
@@ -124,10 +132,24 @@ class WriterActor(Actor):
                 return letters, book.write()
         except StoreError:
             raise
-        except Exception:  # noqa: BLE001 - whatever it is, it is this message's own fault
-            self._log.exception("refused a poisonous message", message=type(message).__name__)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this message's own fault
+            self._log.warning("a message cannot be written", exc_info=error)
             self._account.load()
+            return self._apply_parts(book.now, message)
+
+    def _apply_parts(self, now: Now, message: p.Message) -> tuple[list[Letter], list[int]]:
+        """Find the poison in a message of many parts: the others are written all the same."""
+        parts = divide(message)
+        if len(parts) < 2:
+            self._log.error("refused a poisonous message", message=type(message).__name__)
             return list(refuse(message, "poisonous")), [0] * len(State)
+        letters: list[Letter] = []
+        moved = [0] * len(State)
+        for part in parts:
+            answers, counts = self._apply_one(Book(self._store, now), part)
+            letters += answers
+            moved = [total + count for total, count in zip(moved, counts, strict=True)]
+        return letters, moved
 
     def _transact(self, work: Callable[[], list[int]]) -> None:
         """Run a piece of the writer's own work in a transaction of its own."""

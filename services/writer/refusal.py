@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from shared import protocol as p
 from shared.wire import Letter
 
@@ -26,3 +28,18 @@ def refuse(message: p.Message, code: str) -> Iterator[Letter]:
             yield Letter(message.sender, p.OutcomesRecorded(message.epoch, (message.seq,)))
         case _:
             return
+
+
+def divide(message: p.Message) -> list[p.Message]:
+    """Cut a message of many parts into messages of one; any other is its own only part."""
+    match message:
+        case p.RecordEvents():
+            return [replace(message, posts=(post,)) for post in message.posts]
+        case p.RecordOutcomes():
+            return [replace(message, outcomes=(outcome,)) for outcome in message.outcomes]
+        case p.AskGate():
+            return [replace(message, jobs=(job,)) for job in message.jobs]
+        case p.ClaimWork():
+            return [replace(message, claims=(claim,)) for claim in message.claims]
+        case _:
+            return [message]

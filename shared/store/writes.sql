@@ -258,8 +258,9 @@ INSERT INTO opening (recipient, first_at, last_at, hits) VALUES (?1, ?2, ?2, 1)
 ON CONFLICT (recipient) DO UPDATE SET first_at = min(first_at, excluded.first_at),
     last_at = max(last_at, excluded.last_at), hits = hits + 1;
 
--- add_orphan: an event of no recipient we know yet, or a note
-INSERT INTO orphan (message_id, event, seen_at) VALUES (?, ?, ?);
+-- add_orphan: an event of no recipient we know yet, or a note; a repeat changes nothing
+INSERT INTO orphan (message_id, event, seen_at) SELECT ?1, ?2, ?3
+WHERE NOT EXISTS (SELECT 1 FROM orphan WHERE message_id = ?1 AND event = ?2);
 
 -- try_room: something large that is taken away at once
 INSERT INTO orphan (message_id, event, seen_at) VALUES ('', zeroblob(?), 0);

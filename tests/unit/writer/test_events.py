@@ -142,3 +142,34 @@ def test_a_note_is_kept(desk):
     post = p.EventPost("post-1", "sns-1", (), "Successfully validated SNS topic")
     desk.ask(p.RecordEvents(1, (post,)), p.EventsRecorded)
     assert desk.sql("SELECT CAST(event AS TEXT) FROM orphan")[0][0].startswith("Successfully")
+
+
+def test_one_poisonous_post_does_not_take_the_others_with_it(desk, monkeypatch):
+    from services.writer import events
+
+    real = events._apply
+
+    def poisoned(book, who, event):
+        if event.detail == "poison":
+            raise RuntimeError("poison")
+        real(book, who, event)
+
+    monkeypatch.setattr(events, "_apply", poisoned)
+    desk.submit(MANY)
+    desk.send_all()
+    posts = (
+        p.EventPost("good", "sns-1", (event(desk),)),
+        p.EventPost("bad", "sns-2", (event(desk, recipient=2, detail="poison"),)),
+    )
+    answers = desk.say(p.RecordEvents(1, posts))
+    assert answers == [
+        p.EventsRecorded(1, ("good",)),
+        p.EventsNotRecorded(1, ("bad",), "poisonous"),
+    ]
+    assert desk.results() == {"Delivery": 1}
+
+
+def test_a_stray_event_is_kept_once(desk):
+    for _ in range(3):
+        tell(desk, event(desk, mid=None, message_id="foreign"))
+    assert desk.sql("SELECT count(*) FROM orphan") == [(1,)]

@@ -1,0 +1,1 @@
+"""Checks what SNS posts, reads the events out of it, and has them written."""
