@@ -161,9 +161,13 @@ class Station:
         for end in (ear, mouth):
             end.setblocking(False)  # noqa: FBT003 - the standard library's signature
         signal.set_wakeup_fd(mouth.fileno())
+        # The handler only notes: it may run in the middle of a turn, a log line, a transaction.
+        signals: list[int] = []
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self.stop())
+            signal.signal(number, lambda number, _frame: signals.append(number))
         while not self.is_over():
+            if signals:
+                self.stop()
             wait = self.turn()
             if wait > 0:
                 self.wire.poll(self.mailboxes, ear.fileno(), 0.05 if self._stop_by else wait)
@@ -199,8 +203,11 @@ class Station:
 
 
 def new_epoch(now: Now) -> int:
-    """Make a number that is larger at every start of a process (wall microseconds)."""
-    return int(now.wall * 1_000_000)
+    """Make a number that is larger at every start of a process within one boot.
+
+    Monotonic microseconds: a wall clock that steps back would make a new process look old.
+    """
+    return int(now.mono * 1_000_000)
 
 
 def prepare(process: str) -> tuple[Settings, Wire, Lock]:
@@ -245,8 +252,9 @@ def _wait_out(seconds: float) -> None:
 def _die_with_parent() -> None:
     """Ask the kernel for SIGTERM when supervisord dies: no orphan keeps sending."""
     if config.under_supervisord():
+        parent = os.getppid()  # 1 in a container, where supervisord is the first process
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() == 1:
+        if os.getppid() != parent:
             os.kill(os.getpid(), signal.SIGTERM)
 
 

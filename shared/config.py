@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -275,8 +274,7 @@ def is_simulated(environ: Mapping[str, str] | None = None) -> bool:
     """Tell whether the environment sends the calls to SES to this machine."""
     given = os.environ if environ is None else environ
     endpoint = given.get("AWS_ENDPOINT_URL_SESV2", "") or given.get("AWS_ENDPOINT_URL", "")
-    host = urlsplit(endpoint).hostname or ""
-    return host in {"localhost", "::1"} or host.startswith("127.")
+    return setting_rules.is_on_this_machine(endpoint)
 
 
 def under_supervisord() -> bool:

@@ -70,7 +70,8 @@ def _tell_sentry(
         with sentry_sdk.new_scope() as scope:
             cause = event.get("exc_info")
             words = {k: v for k, v in event.items() if k != "exc_info" and not k.startswith("_")}
-            scope.set_context("event", words)
+            # Scrubbed here already: the SDK turns bytes to text before `scrub_report` sees them.
+            scope.set_context("event", scrub(words))
             if cause:
                 scope.capture_exception(None if cause is True else cause)
             else:
@@ -101,7 +102,9 @@ def configure(settings: Settings, process: str) -> None:
         _remember_errors,
     ]
     last: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer() if text else structlog.processors.JSONRenderer()
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        if text
+        else structlog.processors.JSONRenderer()
     )
     structlog.configure(
         processors=[*chain, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

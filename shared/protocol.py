@@ -245,7 +245,10 @@ class RateDigest(Message, frozen=True):
 
 
 class Claim(Part, frozen=True):
-    """Lease up to `jobs` calls of up to `size` recipients of one topic to one sender."""
+    """Lease up to `jobs` x `size` recipients of one topic to one sender.
+
+    Small messages may make more and smaller jobs of them, up to four times as many.
+    """
 
     claim: int
     sender: str
@@ -305,10 +308,9 @@ class Assign(Message, frozen=True):
 
 
 class Room(Message, frozen=True):
-    """sender -> scheduler: a level; how many more jobs fit, of how many recipients at most.
+    """sender -> scheduler: a level; `jobs` is what fits in all, `held` what is in hand now.
 
-    `claims` are the newest claim ids whose jobs are counted in, so that jobs under way are not
-    counted twice.
+    Both count calls in the air as well as jobs that wait; a job has at most `size` recipients.
     """
 
     sender: str

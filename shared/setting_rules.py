@@ -100,6 +100,15 @@ def _is_network(text: str) -> bool:
     return True
 
 
+def is_on_this_machine(url: str) -> bool:
+    """Tell whether a URL's host is a loopback address."""
+    try:
+        host = urlsplit(url).hostname or ""
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def _zone(zone: str) -> str:
     try:
         ZoneInfo(zone)

@@ -25,6 +25,8 @@ MAX_FRAME = 64 * 1024 * 1024
 HIGH_WATER = 2000
 """Frames that may wait in one direction before more are dropped."""
 
+_FIRST_CONNECT_MS = 20
+
 _SUN_PATH = 107
 """Longest path of a Unix socket on Linux (unix(7))."""
 
@@ -198,6 +200,8 @@ class Wire:
         socket.set(zmq.RECONNECT_IVL, 20)
         socket.set(zmq.RECONNECT_IVL_MAX, 200)
         socket.connect(f"ipc://{self.folder / to}.sock")
+        # A living peer is there within a millisecond; without this the first frame finds no way.
+        socket.poll(_FIRST_CONNECT_MS, zmq.POLLOUT)
         self._outgoing[to] = socket
         return socket
 

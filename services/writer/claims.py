@@ -14,6 +14,10 @@ LEASE_S = 60.0
 """Longer than a call can take (20 s) and than a sender may wait for its turn."""
 
 
+SMALL_JOBS = 4
+"""How many times the wanted jobs small messages may make, so that they keep up with lists."""
+
+
 class Taken(NamedTuple):
     """Recipients of one batch, now leased: (id, address, attempts so far)."""
 
@@ -52,7 +56,7 @@ def _claimed_before(book: Book, claim: int) -> list[Job]:
 
 def _lease(book: Book, claim: Claim, boot: str, jobs: int) -> list[Job]:
     row = book.store.row("cutoff", (claim.topic,))
-    groups = _split(_take(book, claim, jobs * claim.size, row[0] if row else 0), claim.size)
+    groups = _split(_take(book, claim, jobs, row[0] if row else 0), claim.size)
     sequence = book.store.row("sequence", ("lease",))
     number = sequence[0] if sequence else 0
     leased = []
@@ -78,33 +82,34 @@ def _lease(book: Book, claim: Claim, boot: str, jobs: int) -> list[Job]:
     return leased
 
 
-def _take(book: Book, claim: Claim, wanted: int, cutoff: int) -> list[Taken]:
-    """Mark up to `wanted` recipients as leased: those with another turn first, then new ones."""
+def _take(book: Book, claim: Claim, jobs: int, cutoff: int) -> list[Taken]:
+    """Mark recipients as leased: those with another turn first, then new ones, soonest due first.
+
+    At most jobs x size of them, out of at most four times `jobs` batches: each is a call.
+    """
     key = (claim.topic, int(claim.urgent), book.now.ms)
-    taken = _take_retries(book, key, wanted)
+    wanted, calls = jobs * claim.size, jobs * SMALL_JOBS
+    taken = _take_retries(book, key, wanted, calls)
     wanted -= sum(len(group.rows) for group in taken)
-    while wanted > 0:
-        batches = book.store.rows("due_batches", (*key, cutoff, min(wanted, 100)))
-        if not batches:
+    batches = book.store.rows("due_batches", (*key, cutoff, calls - len(taken)))
+    for batch, first, last in batches:
+        if wanted <= 0:
             break
-        for batch, first, last in batches:
-            end = min(last, first + wanted - 1)
-            # Fewer rows than ids may come back: some are suppressed, or known to be sent.
-            rows = sorted(book.store.rows("lease_stretch", (first, end)))
-            book.store.run("move_cursor", (end + 1, batch))
-            taken.append(Taken(batch, rows))
-            wanted -= len(rows)
-            if wanted <= 0:
-                break
+        end = min(last, first + wanted - 1)
+        # Fewer rows than ids may come back: some are suppressed, or known to be sent.
+        rows = sorted(book.store.rows("lease_stretch", (first, end)))
+        book.store.run("move_cursor", (end + 1, batch))
+        taken.append(Taken(batch, rows))
+        wanted -= len(rows)
     return taken
 
 
-def _take_retries(book: Book, key: tuple[int, int, int], wanted: int) -> list[Taken]:
+def _take_retries(book: Book, key: tuple[int, int, int], wanted: int, calls: int) -> list[Taken]:
     by_batch: dict[int, list[int]] = {}
     for recipient, batch in book.store.rows("due_retries", (*key, wanted)):
         by_batch.setdefault(batch, []).append(recipient)
     taken = []
-    for batch, recipients in by_batch.items():
+    for batch, recipients in islice(by_batch.items(), calls):
         rows = sorted(book.store.rows("lease_these", (ids(recipients),)))
         book.store.run("drop_retries", (ids(recipients),))
         taken.append(Taken(batch, rows))

@@ -26,7 +26,7 @@ def record(book: Book, posts: Iterable[EventPost]) -> None:
 def record_opens(book: Book, message: RecordOpens) -> None:
     """Count hits of our own pixel; a numbered batch that is in already changes nothing."""
     row = book.store.row("applied", ("opens",))
-    if row is not None and (message.epoch, message.seq) <= row:
+    if row is not None and message.epoch == row[0] and message.seq <= row[1]:
         return
     for opened in message.opens:
         _open(book, opened)

@@ -4,7 +4,7 @@ import pytest
 
 from services.writer.claims import LEASE_S
 from shared import protocol as p
-from shared.domain import Verdict
+from shared.domain import Feedback, Verdict
 
 THREE = ("a@example.com", "b@example.com", "c@example.com")
 
@@ -235,3 +235,18 @@ def test_contents_are_answered_on_request(desk):
     (job,) = desk.claim()
     answer = desk.ask(p.AskContent("sender-0", 1, (job.content,)), p.Content)
     assert (answer.subject, answer.html) == ("Subject", "<p>x</p>")
+
+
+def test_small_messages_make_more_jobs_but_not_without_bound(desk):
+    for n in range(20):
+        desk.submit([f"u{n}@example.com"])
+    assert [len(job.addressees) for job in desk.claim(jobs=2, size=50)] == [1] * 8
+    assert len(desk.claim(jobs=9, size=50)) == 12
+
+
+def test_what_an_event_proved_sent_is_passed_over_by_a_claim(desk):
+    desk.submit(THREE)
+    event = p.Event(Feedback.SEND, THREE[1], "m", 1, desk.now.ms, 2)
+    desk.say(p.RecordEvents(1, (p.EventPost("x", "y", (event,)),)))
+    (job,) = desk.claim(size=50)
+    assert [who.email for who in job.addressees] == [THREE[0], THREE[2]]

@@ -1,0 +1,1 @@
+"""The broker: grants permits at the rate that settings, account and SES's answers allow."""

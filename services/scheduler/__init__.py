@@ -1,0 +1,1 @@
+"""The scheduler: decides when mail is due, in which order, and for which sender."""
