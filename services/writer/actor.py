@@ -118,7 +118,9 @@ class WriterActor(Actor):
         except StorageFullError as error:
             self._undo(error)
             return [
-                letter for message in taken for letter in refuse(message, "storage_full")
+                letter
+                for message in taken
+                for letter in refuse(self._store, message, "storage_full")
             ], False
         self._committed(moved)
         self._is_sweeping |= any(isinstance(message, p.CancelTopic) for message in taken)
@@ -142,7 +144,7 @@ class WriterActor(Actor):
         parts = divide(message)
         if len(parts) < 2:
             self._log.error("refused a poisonous message", message=type(message).__name__)
-            return list(refuse(message, "poisonous")), [0] * len(State)
+            return list(refuse(self._store, message, "poisonous")), [0] * len(State)
         letters: list[Letter] = []
         moved = [0] * len(State)
         for part in parts:

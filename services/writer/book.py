@@ -1,5 +1,6 @@
 """The bookkeeping of one message: counters that move with the rows, written once at its end."""
 
+import array
 from collections import defaultdict
 from typing import NamedTuple
 
@@ -20,6 +21,16 @@ class Lease(NamedTuple):
     recipients: list[int]
     gated_at: int | None
     cancelled: int
+
+
+def pack(recipients: list[int]) -> bytes:
+    """Write ids as a lease keeps them."""
+    return array.array("q", recipients).tobytes()
+
+
+def unpack(blob: bytes) -> list[int]:
+    """Read the ids of a lease."""
+    return array.array("q", blob).tolist()
 
 
 class Standing(NamedTuple):

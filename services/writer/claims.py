@@ -1,11 +1,10 @@
 """Claims: leasing what is due to a sender; each costs what it takes, not what waits beside it."""
 
-import array
 import json
 from itertools import islice
 from typing import NamedTuple
 
-from services.writer.book import Book
+from services.writer.book import Book, pack, unpack
 from shared.domain import ContentId, JobId, RecipientId, State
 from shared.protocol import Addressee, Claim, Claimed, Job
 from shared.store.write import Row, ids
@@ -34,16 +33,6 @@ def claim(book: Book, claim: Claim, boot: str, most_jobs: int) -> Claimed:
     if not jobs and most_jobs > 0:
         jobs = _lease(book, claim, boot, min(claim.jobs, most_jobs))
     return Claimed(claim.claim, tuple(jobs), _settle_work(book, claim.topic, int(claim.urgent)))
-
-
-def pack(recipients: list[int]) -> bytes:
-    """Write ids as a lease keeps them."""
-    return array.array("q", recipients).tobytes()
-
-
-def unpack(blob: bytes) -> list[int]:
-    """Read the ids of a lease."""
-    return array.array("q", blob).tolist()
 
 
 def _claimed_before(book: Book, claim: int) -> list[Job]:

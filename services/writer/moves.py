@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable
 
-from services.writer.book import Book, Lease, Standing
-from services.writer.claims import unpack
+from services.writer.book import Book, Lease, Standing, unpack
 from shared.domain import Cause, RecipientId, State, move
 from shared.protocol import Answer
 from shared.store.write import Row, ids

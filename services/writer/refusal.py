@@ -1,24 +1,34 @@
 """Refusals: what is answered to a message that could not be written."""
 
 from collections.abc import Iterator
+from typing import TypeVar
 
+import msgspec
 from msgspec.structs import replace
 
 from shared import protocol as p
+from shared.store.write import Store
 from shared.wire import Letter
 
+M = TypeVar("M", bound=p.Message)
 
-def refuse(message: p.Message, code: str) -> Iterator[Letter]:
+
+def refuse(store: Store, message: p.Message, code: str) -> Iterator[Letter]:
     """Answer those who wait for a person; the actors repeat what they hold and need no answer.
+
+    What an earlier turn wrote is written, also when this turn failed: a repeat of a submission or
+    an order that is in the database gets its answer, never a refusal.
 
     An outcome or an opens batch that is poisonous is acknowledged all the same: said again it
     would only fail again, and what it reports is in the log.
     """
     match message:
         case p.Submit() | p.LookUp():
-            yield Letter(message.reply_to, p.NotStored(message.submission, code))
+            stored = _answered(store, message.submission, p.Stored)
+            yield Letter(message.reply_to, stored or p.NotStored(message.submission, code))
         case p.CancelTopic():
-            yield Letter(message.reply_to, p.OrderFailed(message.order, code))
+            cancelled = _answered(store, message.order, p.TopicCancelled)
+            yield Letter(message.reply_to, cancelled or p.OrderFailed(message.order, code))
         case p.RecordEvents():
             posts = tuple(post.post for post in message.posts)
             yield Letter("results", p.EventsNotRecorded(message.epoch, posts, code))
@@ -28,6 +38,11 @@ def refuse(message: p.Message, code: str) -> Iterator[Letter]:
             yield Letter(message.sender, p.OutcomesRecorded(message.epoch, (message.seq,)))
         case _:
             return
+
+
+def _answered(store: Store, number: str, kind: type[M]) -> M | None:
+    row = store.row("answered", (number,))
+    return msgspec.msgpack.decode(row[0], type=kind) if row else None
 
 
 def divide(message: p.Message) -> list[p.Message]:

@@ -69,3 +69,23 @@ def test_an_outcome_that_cannot_be_written_is_not_acknowledged(desk, full):
     full()
     assert desk.say(p.RecordOutcomes("sender-0", 1, 5, big)) == [p.OutcomesRecorded(1, (5,))]
     assert desk.counts() == {"Created": 1, "Failed": 1}
+
+
+def test_a_repeat_of_what_is_stored_gets_its_answer_although_the_turn_fails(desk):
+    first = desk.submit(["a@example.com"], number="s1")
+    order = p.CancelTopic("api", "o1", "news")
+    cancelled = desk.ask(order, p.TopicCancelled)
+    pages = desk.store._connection.pragma("page_count")
+    desk.store._connection.pragma("max_page_count", pages)
+    mail = p.Mail("news", "Subject", BIG, tuple(f"u{n}@example.com" for n in range(9000)))
+    now = desk.now
+    too_much = p.Submit("api", "s2", now.mono + 5, now.mono, now.ms, None, (mail,), p.Tally(0, 0))
+    again = p.Submit("api", "s1", now.mono + 5, now.mono, now.ms, None, (mail,), p.Tally(0, 0))
+    answers = desk.say(again, p.LookUp("api", "s1"), p.LookUp("api", "s3"), order, too_much)
+    assert answers == [
+        first,
+        first,
+        p.NotStored("s3", "storage_full"),
+        cancelled,
+        p.NotStored("s2", "storage_full"),
+    ]
