@@ -1,0 +1,65 @@
+"""What every answer has, and every request leaves in the log."""
+
+import re
+import secrets
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.api.guard import header_values
+from services.api.line import Line
+from shared import log
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9_-]{1,64}")
+ALWAYS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+)
+
+
+class Envelope:
+    """Numbers requests, adds the headers of every answer, writes the access log."""
+
+    def __init__(self, app: ASGIApp, line: Line) -> None:
+        self._app = app
+        self._line = line
+        self._log = log.get("api")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one request on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = self._line.now().mono
+        request_id = _request_id(scope)
+        status = 0
+
+        async def seal(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] += [*ALWAYS, (b"x-request-id", request_id)]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, seal)
+        finally:
+            self._line.count("requests")
+            self._line.count(f"responses_{status // 100}xx")
+            # The route's own path: what stands in its place may be a token or a customer's name.
+            route = scope.get("route")
+            self._log.info(
+                "request",
+                method=scope["method"],
+                path=getattr(route, "path_format", "-"),
+                status=status,
+                ms=round((self._line.now().mono - began) * 1000, 1),
+                request=request_id.decode(),
+            )
+
+
+def _request_id(scope: Scope) -> bytes:
+    given = header_values(scope, b"x-request-id")
+    if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]):
+        return given[0]
+    return secrets.token_hex(8).encode()

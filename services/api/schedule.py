@@ -1,0 +1,88 @@
+"""When mail is to leave: what a caller's `scheduled_at` means."""
+
+import re
+from datetime import UTC, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
+
+PAST_MS = 5 * 60_000
+"""This much in the past is taken for now: clocks differ, requests wait in queues."""
+
+AHEAD_MS = 366 * 24 * 3600_000
+"""A year ahead is the most; beyond it lies a mistyped year."""
+
+_FORM = re.compile(
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt ]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,9}))?"
+    r"(?:([Zz])|([+-])([0-9]{2}):([0-9]{2}))?"
+)
+_HOW = 'write "2027-01-01T09:00:00+09:00" or "2027-01-01 09:00:00"'
+
+
+def read(text: str | None, zone: ZoneInfo, now_ms: int) -> int | None:
+    """Answer the due time in Unix milliseconds, None for now; or raise ValueError with a sentence.
+
+    A time without an offset is in `zone`. An hour that comes twice, when summer time ends, means
+    the first one; one that is skipped, when it begins, is refused.
+    """
+    if not text:
+        return None
+    due_ms = round(_moment(text, zone).timestamp() * 1000)
+    if due_ms < now_ms - PAST_MS:
+        raise ValueError(f"is {_shown(due_ms, zone)}, which has passed")
+    if due_ms > now_ms + AHEAD_MS:
+        raise ValueError(f"is {_shown(due_ms, zone)}, which is more than a year ahead")
+    return due_ms if due_ms > now_ms else None
+
+
+def in_zone(due_ms: int, zone: ZoneInfo) -> str:
+    """Spell a time in the zone, with its offset (RFC 3339)."""
+    return _spelled(datetime.fromtimestamp(due_ms / 1000, zone))
+
+
+def in_utc(due_ms: int) -> str:
+    """Spell a time in UTC (RFC 3339)."""
+    return _spelled(datetime.fromtimestamp(due_ms / 1000, UTC)).replace("+00:00", "Z")
+
+
+def _spelled(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds" if moment.microsecond else "seconds")
+
+
+def _moment(text: str, zone: ZoneInfo) -> datetime:
+    found = _FORM.fullmatch(text)
+    if not found:
+        raise ValueError(f"is not a time; {_HOW}")
+    year, month, day, hour, minute, second, fraction, zulu, sign, hours, minutes = found.groups()
+    try:
+        naive = (
+            datetime(  # noqa: DTZ001 - the zone is looked at next
+                int(year), int(month), int(day), int(hour), int(minute), int(second)
+            )
+            + timedelta(microseconds=int((fraction or "0").ljust(6, "0")[:6]))
+        )
+        if zulu:
+            return naive.replace(tzinfo=UTC)
+        if sign:
+            return naive.replace(tzinfo=_offset(sign, int(hours), int(minutes)))
+        in_words = naive.replace(tzinfo=zone)
+        real = in_words.astimezone(UTC).astimezone(zone)
+    except (ValueError, OverflowError):
+        raise ValueError(f"is a time that no calendar has; {_HOW}") from None
+    if "T" in text.upper():
+        raise ValueError(f"has no offset; {_HOW}, which is in {zone.key}")
+    if real.replace(tzinfo=None) != naive:
+        raise ValueError(f"is skipped in {zone.key}, where clocks go forward at that hour")
+    return in_words
+
+
+def _offset(sign: str, hours: int, minutes: int) -> timezone:
+    if minutes > 59:
+        raise ValueError(minutes)
+    ahead = timedelta(hours=hours, minutes=minutes)
+    return timezone(ahead if sign == "+" else -ahead)
+
+
+def _shown(due_ms: int, zone: ZoneInfo) -> str:
+    try:
+        return in_zone(due_ms, zone)
+    except (ValueError, OverflowError):
+        return "outside every calendar"

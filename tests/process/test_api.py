@@ -1,0 +1,316 @@
+"""The API as a process: real HTTP, real ipc sockets, a writer that is killed and comes back."""
+
+import json
+import signal
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx2
+import pytest
+
+from shared.domain import RecipientId
+from shared.protocol import CheckPost, EarOpen, LookUp, RecordOpens, Submit
+from shared.store.write import Store
+from shared.token import open_token
+from tests.process.api_rig import KEY, Api, running, stored, until
+
+POST = {"messages": [{"emails": ["ann@example.com"], "subject": "s", "content": "c"}]}
+
+
+@pytest.fixture
+def api(tmp_path):
+    with running(tmp_path) as process:
+        yield process
+
+
+def read_all(connection: socket.socket) -> bytes:
+    chunks = []
+    try:
+        while chunk := connection.recv(65536):
+            chunks.append(chunk)
+    except ConnectionResetError:
+        pass
+    return b"".join(chunks)
+
+
+def head(*lines: str) -> bytes:
+    return "\r\n".join([*lines, "Host: x", f"X-API-KEY: {KEY}", "", ""]).encode()
+
+
+def test_every_route_answers(api):
+    assert api.client.post("/v1/messages", json=POST).json()["success"] == 1
+    assert api.client.get("/v1/topics/a%2Fb").json()["topic_id"] == "a/b"
+    assert api.client.delete("/v1/topics/a%2Fb").json()["stopped"] == 2
+    assert api.client.get("/v1/events/counts/sent").json() == {"count": 0}
+    assert api.client.get("/v1/events/open").headers["content-type"] == "image/png"
+    assert api.client.post("/v1/events/results", content=b"{}").json() == {"status": "ok"}
+    assert api.client.get("/health").json() == {"status": "ok"}
+    assert api.client.get("/ready").json()["db"] == "connected"
+    assert [post.body for post in api.neighbours.kinds(CheckPost)] == [b"{}"]
+    until(lambda: bool(api.neighbours.kinds(EarOpen)))
+
+
+def test_head_and_the_missing_banner(api):
+    answer = api.client.head("/health")
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert "server" not in answer.headers
+
+
+def test_a_large_list_goes_over_the_wire(api):
+    emails = [f"user{n}@example.com" for n in range(10_000)]
+    mail = {"emails": emails, "subject": "s", "content": "<p>x</p>" * 1_000_000}
+    answer = api.client.post("/v1/messages", json={"messages": [mail]})
+    assert answer.json().get("success") == 10_000, answer.text
+
+
+def test_a_writer_that_is_killed_and_comes_back_within_the_deadline_stores(api):
+    api.neighbours.answers = lambda message: (
+        None if isinstance(message, Submit) else api.neighbours.answer(message)
+    )
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(api.client.post, "/v1/messages", json=POST)
+        until(lambda: bool(api.neighbours.kinds(Submit)))
+        api.neighbours.stop()
+        api.neighbours.answers = api.neighbours.answer
+        api.neighbours.start()
+        assert answer.result(20).status_code == 200
+    assert len({submit.submission for submit in api.neighbours.kinds(Submit)}) == 1
+
+
+def test_a_lost_answer_is_looked_up(api):
+    def forgetful(message):
+        said = api.neighbours.answer(message)
+        return None if isinstance(message, Submit) else said
+
+    api.neighbours.answers = forgetful
+    assert api.client.post("/v1/messages", json=POST).status_code == 200
+    assert api.neighbours.kinds(LookUp)
+
+
+def test_without_a_writer_it_is_a_503_and_ready_says_so(api):
+    api.neighbours.stop()
+    until(lambda: api.client.get("/ready").status_code == 503)
+    began = time.monotonic()
+    answer = api.client.post("/v1/messages", json=POST)
+    assert (answer.status_code, answer.json()["code"]) == (503, "storage_unavailable")
+    assert time.monotonic() - began < 1
+    api.neighbours.start()
+    until(lambda: api.client.get("/ready").status_code == 200)
+    assert api.client.post("/v1/messages", json=POST).status_code == 200
+
+
+def test_of_fifty_identical_posts_with_one_key_one_is_stored(api):
+    seen = {}
+
+    def once(message):
+        if not isinstance(message, Submit):
+            return api.neighbours.answer(message)
+        first = seen.setdefault(message.idempotency.key, stored(message))
+        kept = {"original": first.original, "replayed": first.submission != message.submission}
+        return type(first)(
+            message.submission, kept["original"], 1, 1, 0, 1, None, first.tally, kept["replayed"]
+        )
+
+    api.neighbours.answers = once
+    with ThreadPoolExecutor(50) as pool:
+        headers = {"Idempotency-Key": "one"}
+        posts = [
+            pool.submit(api.client.post, "/v1/messages", json=POST, headers=headers)
+            for _ in range(50)
+        ]
+        answers = [post.result(30) for post in posts]
+    assert {answer.status_code for answer in answers} <= {200, 409}
+    good = [answer for answer in answers if answer.status_code == 200]
+    assert len({answer.json()["submission_id"] for answer in good}) == 1
+    assert len(seen) == 1
+
+
+def test_opens_reach_the_writer_and_are_flushed_at_the_end(tmp_path):
+    secret = b"s" * 32
+    store = Store(tmp_path / "ses-sender.db", 1, 0)
+    store.begin()
+    store.run("add_install", ("abc", secret, 1))
+    store.commit()
+    with running(tmp_path) as api:
+        token = open_token(secret, RecipientId(7))
+        api.client.get("/v1/events/open", params={"request_id": token})
+        until(lambda: bool(api.neighbours.kinds(RecordOpens)))
+        for _ in range(3):
+            api.client.get("/v1/events/open", params={"request_id": token})
+        assert api.terminate() == 0
+        opens = [one for batch in api.neighbours.kinds(RecordOpens) for one in batch.opens]
+        assert [one.recipient for one in opens] == [7] * 4
+
+
+def test_sigterm_lets_running_requests_end_and_exits_with_zero(api):
+    late = threading.Event()
+    api.neighbours.answers = lambda message: (
+        None
+        if isinstance(message, Submit) and not late.is_set()
+        else api.neighbours.answer(message)
+    )
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(api.client.post, "/v1/messages", json=POST)
+        until(lambda: bool(api.neighbours.kinds(Submit)))
+        api.process.send_signal(signal.SIGTERM)
+        until(lambda: _refuses(api))
+        late.set()
+        assert answer.result(20).status_code == 200
+    assert api.process.wait(20) == 0
+    lines = [json.loads(line) for line in api.log.read_text().splitlines()]
+    assert lines[-1]["event"] == "stopped"
+
+
+def test_a_stop_does_not_wait_for_ever_for_a_writer_that_is_gone(tmp_path):
+    with running(tmp_path) as api:
+        api.neighbours.stop()
+        began = time.monotonic()
+        assert api.terminate() == 0
+        assert time.monotonic() - began < 5
+
+
+def test_a_port_that_is_taken_ends_the_process_and_is_named(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        api = Api(tmp_path, port=taken.getsockname()[1])
+        assert api.process.wait(20) not in {0, 78}
+        api.client.close()
+    assert "address already in use" in api.log.read_text()
+
+
+def _refuses(api) -> bool:
+    try:
+        api.connect().close()
+    except OSError:
+        return True
+    return False
+
+
+def test_the_log_holds_no_secret(api):
+    canary = "ann.canary@example.com"
+    mail = {"emails": [canary], "subject": "canary-subject", "content": "canary-content"}
+    api.client.post("/v1/messages", json={"messages": [mail]})
+    api.client.get("/v1/topics/canary-topic")
+    api.client.get("/v1/events/open", params={"request_id": "canary-token"})
+    api.terminate()
+    log = api.log.read_text()
+    assert '"path": "/v1/topics/{topic_id}"' in log
+    assert "canary" not in log
+    assert KEY not in log
+
+
+# Connections
+
+
+def test_a_head_without_end_is_refused_at_its_limit(api):
+    for start in (head("GET /health HTTP/1.1")[:-2] + b"X-Long: ", b"GET /", b"X" * 10):
+        with api.connect() as connection:
+            connection.sendall(start + b"x" * 40_000)
+            answer = read_all(connection)
+        assert answer.startswith((b"HTTP/1.1 431", b"HTTP/1.1 400"))
+        assert b'"code":"' in answer
+
+
+def test_a_head_that_is_whole_and_too_large_is_a_431(api):
+    answer = api.client.get("/health", headers={f"X-{n}": "x" * 1000 for n in range(20)})
+    assert answer.status_code == 431
+    assert answer.json()["code"] == "head_too_large"
+    assert api.client.get("/health", headers={"X-A": "x" * 12_000}).status_code == 200
+
+
+@pytest.mark.parametrize("start", [b"", b"GET /health HTTP/1.1\r\nHost: x\r\n"])
+def test_a_client_that_says_nothing_is_cut_off(api, start):
+    with api.connect() as connection:
+        connection.sendall(start)
+        began = time.monotonic()
+        assert read_all(connection) == b""
+        assert 8 < time.monotonic() - began < 13
+
+
+def test_a_connection_between_requests_is_closed_after_a_while(api):
+    with api.connect() as connection:
+        connection.sendall(head("GET /health HTTP/1.1"))
+        began = time.monotonic()
+        assert b'{"status":"ok"}' in read_all(connection)
+        assert 4 < time.monotonic() - began < 7
+
+
+def test_an_early_answer_is_read_by_a_client_that_is_still_sending(api):
+    for start, status in (
+        (head("POST /v1/messages HTTP/1.1", "Content-Length: 3000000000"), b"415"),
+        (
+            head(
+                "POST /v1/messages HTTP/1.1",
+                "Content-Type: application/json",
+                "Content-Length: 3000000000",
+            ),
+            b"413",
+        ),
+        (b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000000\r\n\r\n", b"401"),
+    ):
+        with api.connect() as connection:
+            connection.sendall(start + b" " * 500_000)
+            answer = read_all(connection)
+        assert answer.startswith(b"HTTP/1.1 " + status)
+
+
+def test_a_body_that_ends_after_an_early_answer_leaves_the_connection_usable(api):
+    with api.connect() as connection:
+        connection.sendall(head("POST /v1/messages HTTP/1.1", "Content-Length: 10"))
+        until(lambda: connection.recv(65536).startswith(b"HTTP/1.1 415"))
+        connection.sendall(b"0123456789" + head("GET /health HTTP/1.1"))
+        began = time.monotonic()
+        assert b'{"status":"ok"}' in read_all(connection)
+        assert time.monotonic() - began > 4
+
+
+def test_an_endless_chunked_body_is_refused_at_the_limit(api):
+    def chunks():
+        while True:
+            yield b" " * 65536
+
+    headers = {"Content-Type": "application/json"}
+    try:
+        answer = api.client.post("/v1/messages", content=chunks(), headers=headers)
+    except (httpx2.WriteError, httpx2.ReadError):
+        pass  # closed while still sending: as good
+    else:
+        assert answer.status_code == 413
+    assert api.client.get("/health").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"\0" * 100,
+        b"GET /health HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"POST /v1/messages HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"GET /health HTTP/1.1\r\nX: a\0b\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: " + b"9" * 40 + b"\r\n\r\n",
+    ],
+    ids=["tls", "nul", "negative", "two lengths", "smuggled", "nul in header", "huge length"],
+)
+def test_what_is_no_http_is_a_400_and_closed(api, raw):
+    with api.connect() as connection:
+        connection.sendall(raw)
+        answer = read_all(connection)
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"nosniff" in answer
+
+
+def test_many_connections_are_bounded(api):
+    held = []
+    try:
+        held += [api.connect() for _ in range(801)]
+        assert read_all(held[-1]).startswith(b"HTTP/1.1 503")
+        held[0].sendall(head("GET /health HTTP/1.1"))
+        assert held[0].recv(65536).startswith(b"HTTP/1.1 200")
+    finally:
+        for connection in held:
+            connection.close()
+    assert api.process.poll() is None

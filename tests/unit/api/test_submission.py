@@ -1,0 +1,140 @@
+"""What a submission must hold beyond its shape."""
+
+import time
+from zoneinfo import ZoneInfo
+
+import msgspec
+import pytest
+
+from services.api import shape, submission
+from services.api.refusal import RefusalError
+from shared.protocol import Mail, Rejected
+from tests.unit.api.rig import WALL, body, mail
+
+SEOUL = ZoneInfo("Asia/Seoul")
+NOW_MS = int(WALL * 1000)
+
+
+def check(*mails, **changed):
+    raw = msgspec.json.encode(body(*mails, **changed))
+    return submission.check(shape.decode(raw), SEOUL, NOW_MS)
+
+
+def faults(*mails, **changed):
+    with pytest.raises(RefusalError) as caught:
+        check(*mails, **changed)
+    assert caught.value.status == 422
+    return {fault.pointer: fault.message for fault in caught.value.faults}
+
+
+def test_a_submission_becomes_mails_and_a_tally():
+    checked = check(
+        mail(topic_id="t", emails=["Ann@Example.com", "ann@example.com", "bad"]),
+        mail(subject="Two", headers={"X-A": "1"}),
+    )
+    assert checked.mails == (
+        Mail("t", "Hello", "<p>Hi</p>", ("Ann@example.com",)),
+        Mail(None, "Two", "<p>Hi</p>", ("ann@example.com",), (("X-A", "1"),)),
+    )
+    assert (checked.tally.errors, checked.tally.duplicates) == (1, 1)
+    (rejected,) = checked.tally.rejected
+    assert rejected == Rejected(0, 2, "bad", "An email address must have an @-sign.")
+    assert checked.scheduled_at is None
+
+
+def test_every_fault_is_named_at_once():
+    found = faults(
+        mail(subject="a\r\nb", content=""),
+        mail(topic_id="", headers={"From": "x"}),
+        scheduled_at="tomorrow",
+    )
+    assert set(found) == {
+        "/messages/0/subject",
+        "/messages/0/content",
+        "/messages/1/topic_id",
+        "/messages/1/headers/From",
+        "/scheduled_at",
+    }
+
+
+@pytest.mark.parametrize(
+    "subject",
+    ["", "a\r\nBcc: x", "a\n b", "a\0", "a\x7f", "a\x85", "a\u2028b", "a\u202eb", "x" * 999],
+)
+def test_bad_subjects(subject):
+    assert list(faults(mail(subject=subject))) == ["/messages/0/subject"]
+
+
+@pytest.mark.parametrize("subject", ["x" * 998, "1월 뉴스레터 🎉", "\u05e9\u200f!", " "])
+def test_good_subjects(subject):
+    assert check(mail(subject=subject)).mails[0].subject == subject
+
+
+@pytest.mark.parametrize("topic", ["", "a\0", "a\n", "\x9f", "x" * 256])
+def test_bad_topics(topic):
+    assert list(faults(mail(topic_id=topic))) == ["/messages/0/topic_id"]
+
+
+@pytest.mark.parametrize("topic", ["../../x", "'; DROP TABLE x; --", "🎉", "a/b?c#d%", "x" * 255])
+def test_a_topic_may_be_anything_else(topic):
+    assert check(mail(topic_id=topic)).mails[0].topic == topic
+
+
+def test_content_is_measured_in_bytes():
+    ten_mb = 10 * 1024 * 1024
+    check(mail(content="x" * ten_mb))
+    assert list(faults(mail(content="x" * (ten_mb + 1)))) == ["/messages/0/content"]
+    assert list(faults(mail(content="한" * 4_000_000))) == ["/messages/0/content"]
+    assert list(faults(mail(content=""))) == ["/messages/0/content"]
+
+
+def test_a_message_without_addresses_and_no_message_at_all():
+    assert list(faults(mail(), mail(emails=[]))) == ["/messages/1/emails"]
+    raw = msgspec.json.encode({"messages": []})
+    with pytest.raises(RefusalError):
+        submission.check(shape.decode(raw), SEOUL, NOW_MS)
+
+
+def test_ten_thousand_addresses_are_taken_and_not_one_more():
+    emails = [f"user{n}@example.com" for n in range(10_000)]
+    assert len(check(mail(emails=emails)).mails[0].emails) == 10_000
+    assert "10001" in faults(mail(emails=[*emails, "x@example.com"]))["/messages"]
+    assert "10001" in faults(mail(emails=emails), mail())["/messages"]
+    assert "/messages" in faults(*[mail()] * 10_001)
+
+
+def test_one_address_in_two_messages_is_no_duplicate():
+    assert check(mail(), mail()).tally.duplicates == 0
+
+
+def test_bad_addresses_beyond_a_hundred_are_counted_only():
+    checked = check(mail(emails=["bad"] * 150), mail(emails=["worse"] * 10 + ["ann@example.com"]))
+    assert checked.tally.errors == 160
+    assert len(checked.tally.rejected) == 100
+    assert [len(one.emails) for one in checked.mails] == [1]
+
+
+def test_no_good_address_at_all_refuses_the_whole():
+    found = faults(mail(emails=["bad"] * 60), mail(emails=["a@localhost"] * 60))
+    assert len(found) == 100
+    assert "/messages/1/emails/0" in found
+
+
+def test_ten_thousand_plain_addresses_take_a_few_milliseconds():
+    """10 ms is the promise on a quiet machine; the best of many rounds is taken, doubled."""
+    emails = [f"user.name{n}+tag@mail-{n % 50}.example.com" for n in range(10_000)]
+    raw = msgspec.json.encode(body(mail(emails=emails, content="<h1>Hi</h1>" * 3000)))
+    best = min(_timed(raw) for _ in range(15))
+    assert best < 0.020
+
+
+def _timed(raw: bytes) -> float:
+    began = time.perf_counter()
+    submission.check(shape.decode(raw), SEOUL, NOW_MS)
+    return time.perf_counter() - began
+
+
+def test_hostile_content_takes_no_time():
+    began = time.perf_counter()
+    check(mail(content="<a" * 500_000), mail(content='<a href="https://x.example">' * 100_000))
+    assert time.perf_counter() - began < 0.2
