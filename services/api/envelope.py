@@ -10,6 +10,7 @@ from services.api.line import Line
 from shared import log
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_-]{1,64}")
+_BY_MACHINES = ("/v1/events/results", "/v1/events/open", "/health", "/ready")
 ALWAYS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -48,10 +49,14 @@ class Envelope:
             self._line.count(f"responses_{status // 100}xx")
             # The route's own path: what stands in its place may be a token or a customer's name.
             route = scope.get("route")
-            self._log.info(
+            path = getattr(route, "path_format", "-")
+            # Machines ask these by the thousand; a good answer to one of them is no news.
+            is_news = status >= 400 or not path.startswith(_BY_MACHINES)
+            write = self._log.info if is_news else self._log.debug
+            write(
                 "request",
                 method=scope["method"],
-                path=getattr(route, "path_format", "-"),
+                path=path,
                 status=status,
                 ms=round((self._line.now().mono - began) * 1000, 1),
                 request=request_id.decode(),
