@@ -1,0 +1,104 @@
+"""The sender's own record of SES's answers: what was answered survives a kill of this process.
+
+One line for each outcome: length, CRC-32, JSON. Appended with one write and no fsync: it guards
+against the end of a process, not of the machine (after a power cut every lease is void anyway). A
+line that is torn or spoilt is skipped, the others count.
+"""
+
+import os
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from shared.errors import StorageFullError
+from shared.protocol import Outcome
+
+COMPACT_AT = 1_000_000
+"""Bytes; a journal that was never wholly acknowledged is then rewritten with what is left."""
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Outcome).decode
+
+
+def to_line(outcome: Outcome) -> bytes:
+    """Write one outcome as a line."""
+    text = _encode(outcome)
+    return b"%d %08x %b\n" % (len(text), zlib.crc32(text), text)
+
+
+def read_lines(raw: bytes) -> list[Outcome]:
+    """Read every whole line."""
+    return [outcome for line in raw.split(b"\n") if (outcome := _read_line(line)) is not None]
+
+
+def _read_line(line: bytes) -> Outcome | None:
+    length, _, rest = line.partition(b" ")
+    crc, _, text = rest.partition(b" ")
+    if length != b"%d" % len(text) or crc != b"%08x" % zlib.crc32(text):
+        return None
+    try:
+        return _decode(text)
+    except msgspec.MsgspecError:
+        return None
+
+
+class Journal:
+    """The file; whatever the disk refuses is raised as StorageFullError, and can be tried again."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._path = path
+        self._fd = self._open()
+        raw = path.read_bytes()
+        self.size = len(raw)
+        self.replayed = read_lines(raw)
+        self._is_torn = bool(raw) and not raw.endswith(b"\n")
+        self._compact_at = COMPACT_AT
+
+    def _open(self) -> int:
+        return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+    def append(self, outcomes: Iterable[Outcome]) -> None:
+        """Add outcomes at the end."""
+        # After a torn line a line break comes first, or the next line would be lost with it.
+        lines = (b"\n" if self._is_torn else b"") + b"".join(map(to_line, outcomes))
+        try:
+            written = os.write(self._fd, lines)
+        except OSError as error:
+            raise StorageFullError(f"{self._path}: {error.strerror}") from error
+        self.size += written
+        self._is_torn = written < len(lines)
+        if self._is_torn:
+            raise StorageFullError(f"{self._path}: no space left")
+
+    def forget(self, left: Iterable[Outcome]) -> None:
+        """Cut the journal down to what is left to acknowledge, when that is nothing or overdue."""
+        if not self.size:
+            return
+        first = next(iter(left), None)
+        if first is None:
+            os.ftruncate(self._fd, 0)
+            self.size, self._is_torn, self._compact_at = 0, False, COMPACT_AT
+        elif self.size > self._compact_at:
+            self._rewrite(b"".join(map(to_line, left)))
+
+    def _rewrite(self, lines: bytes) -> None:
+        fresh = self._path.with_suffix(".new")
+        try:
+            fresh.write_bytes(lines)
+            fresh.chmod(0o600)
+            fresh.replace(self._path)
+        except OSError:
+            # No room for a second copy: the old one is still whole; try at twice the size.
+            self._compact_at = 2 * self.size
+            return
+        os.close(self._fd)
+        self._fd = self._open()
+        self.size, self._is_torn = len(lines), False
+        self._compact_at = max(COMPACT_AT, 2 * self.size)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._fd)
