@@ -3,6 +3,7 @@
 import enum
 import os
 from collections.abc import Callable, Iterable, Mapping
+from email.header import Header
 from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
@@ -244,7 +245,17 @@ def _level(text: str) -> str:
     return _LEVELS[text.lower()]
 
 
+def _from_address(text: str) -> str:
+    """Encode a display name that is not ASCII (RFC 2047): SES takes it in no other form."""
+    name, bracket, address = text.rpartition("<")
+    if not bracket or name.isascii():
+        return text
+    words = Header(name.strip().strip('"'), "utf-8").encode(linesep="", maxlinelen=75)
+    return f"{words} <{address}"
+
+
 _READERS: dict[str, Callable[[str], Any]] = {
+    "aws_ses_from_email": _from_address,
     "data_dir": lambda text: Path(text).expanduser(),
     "log_level": _level,
     "max_send_per_second": _rate,

@@ -326,10 +326,15 @@ class Room(Message, frozen=True):
 
 
 class Hello(Message, frozen=True):
-    """sender -> writer: a new epoch began and its journal is replayed; former leases are void."""
+    """sender -> writer: a new epoch began and its journal is replayed; former leases are void.
+
+    `started` are the jobs whose call the former process had begun and not seen end; any other was
+    surely never sent. None: there is no journal to tell.
+    """
 
     sender: str
     epoch: int
+    started: tuple[JobId, ...] | None = None
 
 
 class Welcome(Message, frozen=True):

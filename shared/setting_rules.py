@@ -59,9 +59,9 @@ def _region(region: str) -> str:
 
 def _sender(sender: str) -> str:
     address = re.fullmatch(r"(?:[^<>]*<)?([^<>@\s]+@[^<>@\s]+\.[^<>@\s]+)>?", sender.strip())
-    if address and (">" in sender) == ("<" in sender) and address[1].split("@")[0].isascii():
+    if address and (">" in sender) == ("<" in sender) and address[1].isascii():
         return ""
-    return f"is {sender!r}, but must be an address or Name <address>"
+    return f"is {sender!r}, but must be an ASCII address (xn-- for its domain) or Name <address>"
 
 
 def _configuration_set(name: str) -> str:

@@ -55,7 +55,7 @@ async def run(settings: Settings, wire: Wire, index: int) -> None:
     # One sender reads the account for all; the others would only spend SES's 1 call/s.
     watch = AccountWatch(now.wall % 1.0 if index == 0 else None)
     side = SideThread(aws, name, watch)
-    shell = Shell(Sender(terms, journal.replayed), journal, way, side)
+    shell = Shell(Sender(terms, journal.replayed, journal.begun), journal, way, side)
     shell.head = Letterhead(
         settings.aws_ses_from_email, settings.aws_ses_configuration_set, settings.server_url
     )

@@ -56,7 +56,12 @@ class Sender(Actor):
     journal, `confirmations` what SNS is to be asked: both are for the process around this to take.
     """
 
-    def __init__(self, terms: Terms, replayed: Iterable[Outcome] = ()) -> None:
+    def __init__(
+        self,
+        terms: Terms,
+        replayed: Iterable[Outcome] = (),
+        begun: Iterable[JobId] | None = None,
+    ) -> None:
         self.welcome: Welcome | None = None
         self.halted = ""
         self.unwritten: list[Outcome] = []
@@ -64,6 +69,7 @@ class Sender(Actor):
         self.reports = Reports(replayed)
         self.voice = Voice(terms)
         self._terms = terms
+        self._begun = None if begun is None else tuple(begun)
         self._lane = Lane(terms.lane)
         self._hand = Hand(self._lane)
         self._contents = Contents()
@@ -133,7 +139,7 @@ class Sender(Actor):
         if self.welcome is None:
             letters += self._outcomes(now.mono)
             if not len(self.reports):
-                letters += self.voice.greeting(now.mono)
+                letters += self.voice.greeting(self._begun, now.mono)
             return letters
         if self._hand.is_sweep_due(now.mono):
             self._sweep(now.mono)
@@ -214,6 +220,18 @@ class Sender(Actor):
     def next_call(self, now: Now) -> Call | None:
         """Answer a call that must be started at this moment, None if there is none."""
         return self._hand.next_call(now.mono, self._air())
+
+    def withhold(self, call: Call) -> None:
+        """Give back a call that could not be written down: it was not made."""
+        self._hand.finish(call.job.job)
+        self._close(Outcome(call.job.job, (), gated=True))
+
+    def journal_left(self) -> Iterator[Outcome | JobId]:
+        """Answer what the journal must still know: outcomes, calls in the air, a former life's."""
+        if self.welcome is None:
+            yield from self._begun or ()
+        yield from self.reports
+        yield from self._hand.in_air
 
     def too_large(self, call: Call) -> Call:
         """Learn that a call does not fit SendBulkEmail; answer the one to start in its place."""

@@ -1,6 +1,7 @@
-"""The sender's own record of SES's answers: what was answered survives a kill of this process.
+"""The sender's own record: which calls began and what SES answered survives a kill of this process.
 
-One line for each outcome: length, CRC-32, JSON. Appended with one write and no fsync: it guards
+One line for each: length, CRC-32, JSON; an outcome, or the number of a job whose call begins.
+Appended with one write and no fsync: it guards
 against the end of a process, not of the machine (after a power cut every lease is void anyway). A
 line that is torn or spoilt is skipped, the others count.
 """
@@ -9,61 +10,75 @@ import os
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 
+from shared.domain import JobId
 from shared.errors import StorageFullError
 from shared.protocol import Outcome
 
 COMPACT_AT = 1_000_000
 """Bytes; a journal that was never wholly acknowledged is then rewritten with what is left."""
 
+Entry: TypeAlias = Outcome | JobId
+
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Outcome).decode
+_decode = msgspec.json.Decoder(Outcome | int).decode
 
 
-def to_line(outcome: Outcome) -> bytes:
-    """Write one outcome as a line."""
-    text = _encode(outcome)
+def to_line(entry: Entry) -> bytes:
+    """Write one outcome, or the beginning of one job's call, as a line."""
+    text = _encode(entry)
     return b"%d %08x %b\n" % (len(text), zlib.crc32(text), text)
 
 
-def read_lines(raw: bytes) -> list[Outcome]:
+def read_lines(raw: bytes) -> list[Entry]:
     """Read every whole line."""
-    return [outcome for line in raw.split(b"\n") if (outcome := _read_line(line)) is not None]
+    return [entry for line in raw.split(b"\n") if (entry := _read_line(line)) is not None]
 
 
-def _read_line(line: bytes) -> Outcome | None:
+def _read_line(line: bytes) -> Entry | None:
     length, _, rest = line.partition(b" ")
     crc, _, text = rest.partition(b" ")
     if length != b"%d" % len(text) or crc != b"%08x" % zlib.crc32(text):
         return None
     try:
-        return _decode(text)
+        entry = _decode(text)
     except msgspec.MsgspecError:
         return None
+    return entry if isinstance(entry, Outcome) else JobId(entry)
 
 
 class Journal:
-    """The file; whatever the disk refuses is raised as StorageFullError, and can be tried again."""
+    """The file; whatever the disk refuses is raised as StorageFullError, and can be tried again.
+
+    `replayed` are the outcomes found in it, `begun` the jobs whose call began and has none; None
+    if there was no file to tell.
+    """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._path = path
+        is_new = not path.exists()
         self._fd = self._open()
         raw = path.read_bytes()
         self.size = len(raw)
-        self.replayed = read_lines(raw)
+        entries = read_lines(raw)
+        self.replayed = [entry for entry in entries if isinstance(entry, Outcome)]
+        ended = {outcome.job for outcome in self.replayed}
+        begun = [entry for entry in entries if not isinstance(entry, Outcome)]
+        self.begun = None if is_new else [job for job in begun if job not in ended]
         self._is_torn = bool(raw) and not raw.endswith(b"\n")
         self._compact_at = COMPACT_AT
 
     def _open(self) -> int:
         return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
-    def append(self, outcomes: Iterable[Outcome]) -> None:
-        """Add outcomes at the end."""
+    def append(self, entries: Iterable[Entry]) -> None:
+        """Add outcomes, or calls that begin, at the end."""
         # After a torn line a line break comes first, or the next line would be lost with it.
-        lines = (b"\n" if self._is_torn else b"") + b"".join(map(to_line, outcomes))
+        lines = (b"\n" if self._is_torn else b"") + b"".join(map(to_line, entries))
         try:
             written = os.write(self._fd, lines)
         except OSError as error:
@@ -73,8 +88,11 @@ class Journal:
         if self._is_torn:
             raise StorageFullError(f"{self._path}: no space left")
 
-    def forget(self, left: Iterable[Outcome]) -> None:
-        """Cut the journal down to what is left to acknowledge, when that is nothing or overdue."""
+    def forget(self, left: Iterable[Entry]) -> None:
+        """Cut the journal down to what is left, when that is nothing or overdue.
+
+        Left are outcomes that are not acknowledged and calls that are in the air.
+        """
         if not self.size:
             return
         first = next(iter(left), None)

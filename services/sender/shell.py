@@ -97,10 +97,23 @@ class Shell(Actor):
         for _ in range(CALLS_A_TURN):
             # A permit is good for milliseconds, and the call before took its time to render and
             # sign: so each has its own look at the clock.
-            call = self._sender.next_call(clock.read())
+            now = clock.read()
+            call = self._sender.next_call(now)
             if call is None:
                 return
-            self._start(call)
+            if self._note_begin(call, now):
+                self._start(call)
+            else:
+                self._sender.withhold(call)
+
+    def _note_begin(self, call: Call, now: Now) -> bool:
+        """Write down that a call begins: after a kill, one that is not written was never made."""
+        try:
+            self._journal.append([call.job.job])
+        except StorageFullError as error:
+            self._halt(error, now)
+            return False
+        return True
 
     def _start(self, call: Call) -> None:
         welcome = self._sender.welcome
@@ -130,15 +143,18 @@ class Shell(Actor):
             try:
                 self._journal.append(sender.unwritten)
             except StorageFullError as error:
-                if not sender.halted:
-                    log.get("sender").error("no call starts until the journal can be written")
-                sender.halted = str(error)
-                self._journal_at = now.mono + JOURNAL_RETRY_S
+                self._halt(error, now)
                 return
             sender.unwritten.clear()
             sender.halted = ""
         if not sender.unwritten:
-            self._journal.forget(sender.reports)
+            self._journal.forget(sender.journal_left())
+
+    def _halt(self, error: StorageFullError, now: Now) -> None:
+        if not self._sender.halted:
+            log.get("sender").error("no call starts until the journal can be written")
+        self._sender.halted = str(error)
+        self._journal_at = now.mono + JOURNAL_RETRY_S
 
     def _start_side_calls(self, now: Now) -> None:
         if self._side.watch.is_due(now.mono):

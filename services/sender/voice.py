@@ -56,10 +56,10 @@ class Voice:
         self._room_seq = 0
         self._demand_seq = 0
 
-    def greeting(self, now: float) -> Iterator[Letter]:
+    def greeting(self, begun: tuple[JobId, ...] | None, now: float) -> Iterator[Letter]:
         """Say that a new epoch began, until the writer welcomes it."""
         if self._hello.is_due(None, now):
-            yield Letter("writer", Hello(self._terms.name, self._terms.epoch))
+            yield Letter("writer", Hello(self._terms.name, self._terms.epoch, begun))
 
     def levels(self, capacity: Capacity, held: Iterable[JobId], now: float) -> Iterator[Letter]:
         """Say the room and the jobs in hand where it is time."""

@@ -49,6 +49,11 @@ class Account:
         """R before throttling, in recipients per second."""
         return rules.rate_in_force(self._setting, self._row[0])[0]
 
+    @property
+    def rate_source(self) -> str:
+        """Which limit R comes from: setting, account or fallback."""
+        return rules.rate_in_force(self._setting, self._row[0])[1]
+
     def jobs_allowed(self, now: Now) -> int | None:
         """Answer how many jobs may be claimed: None for as many as wanted."""
         if self.hold is None:

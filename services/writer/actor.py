@@ -94,6 +94,7 @@ class WriterActor(Actor):
         hold = self._account.hold
         return {
             "hold": f"{hold.reason}: {hold.detail}" if hold else "",
+            "rate_source": self._account.rate_source,
             "trouble": self._trouble,
             "bulk_refused": self._account.bulk_refused,
         }

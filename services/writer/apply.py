@@ -36,7 +36,7 @@ def apply(message: p.Message, book: Book, account: Account, rules: Rules) -> Ite
             posts = tuple(post.post for post in message.posts)
             yield Letter("results", p.EventsRecorded(message.epoch, posts))
         case p.Hello():
-            yield gates.welcome(book, message)
+            yield gates.welcome(book, message, rules.boot)
         case p.Holding():
             gates.reconcile(book, message)
         case p.AskContent():

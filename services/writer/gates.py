@@ -43,10 +43,18 @@ def _open(book: Book, job: JobId, row: Row, boot: str, account: Account) -> Gate
     return Gate(job, tuple(RecipientId(recipient) for recipient in open_ids))
 
 
-def welcome(book: Book, message: Hello) -> Letter:
-    """Settle what earlier epochs of a sender held; its journal has been replayed."""
+def welcome(book: Book, message: Hello, boot: str) -> Letter:
+    """Settle what earlier epochs of a sender held; its journal has been replayed.
+
+    The journal survives the end of a process, not of the machine: only for a lease of this boot
+    does it prove that a call never began.
+    """
     for row in book.store.rows("former_leases", (message.sender, message.epoch)):
-        give_back(book, lease_of(row))
+        lease, lease_boot = lease_of(row), row[7]
+        is_told = message.started is not None and lease_boot == boot
+        if is_told and lease.job not in (message.started or ()):
+            lease = lease._replace(gated_at=None)
+        give_back(book, lease)
     install = book.store.row("install")
     assert install is not None, "the writer makes it before it takes mail"
     return Letter(message.sender, Welcome(message.epoch, *install))

@@ -138,7 +138,7 @@ UPDATE recipient SET attempts = attempts + 1 WHERE id IN (SELECT value FROM carr
 DELETE FROM lease WHERE job IN (SELECT value FROM carray(?));
 
 -- former_leases: what earlier epochs of a sender held
-SELECT job, batch, topic, urgent, recipients, gated_at, cancelled FROM lease
+SELECT job, batch, topic, urgent, recipients, gated_at, cancelled, boot FROM lease
 WHERE sender = ? AND epoch <> ?;
 
 -- idle_leases: jobs of a sender's epoch without an attempt, claimed before a time

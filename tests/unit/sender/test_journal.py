@@ -36,6 +36,19 @@ def test_what_was_appended_is_replayed(path):
     assert path.parent.stat().st_mode & 0o777 == 0o700
 
 
+def test_calls_that_began_and_have_no_outcome_are_told(path):
+    assert Journal(path).begun is None
+    journal = Journal(path)
+    assert journal.begun == []
+    journal.append([JobId(1)])
+    journal.append([JobId(2), outcome(1), JobId(3)])
+    assert Journal(path).begun == [2, 3]
+    journal.forget([JobId(3)])
+    assert Journal(path).begun == [2, 3]
+    journal.forget([])
+    assert Journal(path).begun == []
+
+
 def test_a_torn_end_is_ignored_at_every_byte_and_later_lines_count(path):
     whole, last = to_line(outcome(1)), to_line(outcome(2))
     path.parent.mkdir()

@@ -19,7 +19,7 @@ from shared.wire import Budget, Letter
 
 ROOT = Path(__file__).parents[3]
 ENVIRONMENT = {
-    "PATH": os.environ["PATH"],
+    **{k: v for k, v in os.environ.items() if k == "PATH" or k.startswith("COVERAGE_")},
     "SERVER_URL": "https://mail.example.com",
     "API_KEY": "0123456789abcdef",
     "AWS_SES_FROM_EMAIL": "news@example.com",

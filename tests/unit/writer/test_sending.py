@@ -250,3 +250,20 @@ def test_what_an_event_proved_sent_is_passed_over_by_a_claim(desk):
     desk.say(p.RecordEvents(1, (p.EventPost("x", "y", (event,)),)))
     (job,) = desk.claim(size=50)
     assert [who.email for who in job.addressees] == [THREE[0], THREE[2]]
+
+
+def test_a_journal_tells_which_calls_never_began(desk):
+    desk.submit(THREE)
+    begun, waiting, _idle = desk.claim(jobs=3)
+    desk.gate(begun, waiting)
+    desk.ask(p.Hello("sender-0", 2, started=(begun.job,)), p.Welcome)
+    assert desk.counts() == {"Created": 2, "Unknown": 1}
+
+
+def test_a_journal_proves_nothing_of_another_boot(desk):
+    desk.submit(THREE)
+    (job,) = desk.claim()
+    desk.gate(job)
+    desk.restart(boot="boot-2")
+    desk.ask(p.Hello("sender-0", 2, started=()), p.Welcome)
+    assert desk.counts() == {"Created": 2, "Unknown": 1}

@@ -1,0 +1,49 @@
+"""kill -9 of each process once, and of supervisord, in mid-send: all is sent, nothing twice."""
+
+import os
+import signal
+
+from tests.system.stack import until
+
+NAMES = ["api", "writer", "scheduler", "broker", "sender-0", "sender-1", "results", "monitor"]
+
+
+def test_every_process_may_be_killed_and_comes_back(make_stack):
+    stack = make_stack(SIMULATOR_RATE="250", ON_UNKNOWN="confirm_then_hold").start()
+    stack.connect_events()
+    stack.post([f"u{n}@example.com" for n in range(5000)])
+    former = stack.pids()
+    for step, name in enumerate(NAMES, start=1):
+        goal = step * 400
+        until(f"{goal} are sent", lambda goal=goal: len(stack.ledger()) >= goal, 90)
+        stack.kill(name)
+    until("all have come back", lambda: is_new(stack, former), 90)
+    wait_all_accounted(stack)
+
+
+def test_supervisord_may_be_killed_and_started_again(make_stack):
+    stack = make_stack(SIMULATOR_RATE="250", ON_UNKNOWN="confirm_then_hold").start()
+    stack.connect_events()
+    stack.post([f"u{n}@example.com" for n in range(5000)])
+    until("some are sent", lambda: len(stack.ledger()) >= 500)
+    former = stack.pids()
+    os.kill(stack.supervisord.pid, signal.SIGKILL)
+    stack.supervisord.wait()
+    stack.start()
+    assert is_new(stack, former), "none of the former processes lives on"
+    wait_all_accounted(stack)
+
+
+def is_new(stack, former: dict[str, int]) -> bool:
+    """Tell whether every process of ours runs, and is another than before."""
+    now = stack.pids()
+    return stack.missing() == [] and all(now.get(n, former[n]) != former[n] for n in NAMES)
+
+
+def wait_all_accounted(stack) -> None:
+    """All are sent once; a call that was in the air with its sender is proven by its event."""
+    until("nothing waits", lambda: set(stack.counts()) <= {"Sent", "Unknown"}, 120)
+    until("every lost answer is proven", lambda: set(stack.counts()) == {"Sent"}, 120)
+    accepted = stack.accepted()
+    assert len(accepted) == 5000
+    assert max(accepted.values()) == 1

@@ -1,0 +1,273 @@
+"""Log lines: structured, one line each, no address in them; Sentry gets the same, cleaned."""
+
+import gzip
+import http.server
+import io
+import json
+import logging
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import structlog
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared import log
+from shared.config import check
+
+ROOT = Path(__file__).parents[3]
+GOOD = {
+    "SERVER_URL": "https://mail.example.com",
+    "API_KEY": "0123456789abcdef",
+    "AWS_SES_FROM_EMAIL": "news@example.com",
+}
+
+
+@pytest.fixture
+def written(monkeypatch):
+    """Log into a buffer, as JSON; answer the buffer."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    buffer = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", buffer)
+    log.recent_errors.clear()
+    log.configure(check({**GOOD, "LOG_FORMAT": "json"}), "sender-0")
+    yield buffer
+    root.handlers[:], root.level = handlers, level
+    log.recent_errors.clear()
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+
+
+@pytest.fixture
+def lines(written):
+    """Answer a function that reads the lines written so far."""
+    return lambda: [json.loads(line) for line in written.getvalue().splitlines()]
+
+
+def fresh_logger() -> structlog.stdlib.BoundLogger:
+    return structlog.get_logger("sender")
+
+
+# ── masking ──
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "bob@example.com",
+        "mail to <bob@example.com>, refused",
+        "bob+tag.x@example.com",
+        '"bob smith"@example.com',
+        "bob@사이트.한국",
+        "bob@[127.0.0.1]",
+        "to=bob@example.com;cc=bob@example.org",
+        "밥@example.com",
+    ],
+)
+def test_the_local_part_of_an_address_is_hidden(text):
+    masked = log.mask(text)
+    assert "bob" not in masked
+    assert "밥" not in masked
+    assert "@" in masked
+
+
+def test_the_same_address_has_the_same_mask_so_that_lines_can_be_followed():
+    assert log.mask("Bob@Example.com").split("@")[0] == log.mask("bob@example.com").split("@")[0]
+    assert log.mask("bob@example.com") != log.mask("eve@example.com")
+
+
+def test_text_without_an_address_stays():
+    assert log.mask("12 mails @ 24/s, topic a.b") == "12 mails @ 24/s, topic a.b"
+
+
+def test_a_megabyte_without_an_address_is_masked_in_a_moment():
+    """Quadratic here means minutes, and the test's time limit."""
+    assert log.mask("a" * 1_000_000).startswith("aaa")
+    assert log.mask("a@" * 200_000)
+
+
+@given(st.recursive(st.text() | st.integers() | st.none() | st.binary(), st.lists))
+def test_nothing_scrubbed_can_break_a_line_or_a_terminal(value):
+    def texts(value):
+        if isinstance(value, str):
+            yield value
+        for item in value if isinstance(value, list) else ():
+            yield from texts(item)
+
+    for text in texts(log.scrub(value)):
+        assert not any(ord(c) < 32 or 0x7F <= ord(c) < 0xA0 for c in text)
+        assert len(text) <= 2100
+
+
+def test_keys_and_nested_values_and_odd_objects_are_scrubbed_too():
+    scrubbed = log.scrub(
+        {
+            "bob@x.org": [("bob@x.org", {"a": {"bob@x.org"}})],
+            "error": ValueError("bob@x.org"),
+            "n": 1.5,
+        }
+    )
+    assert "bob" not in str(scrubbed)
+    assert scrubbed["n"] == 1.5
+
+
+def test_bytes_are_only_counted():
+    assert log.scrub(b"secret body") == "11 bytes"
+
+
+# ── lines ──
+
+
+def test_a_line_names_process_and_logger_and_hides_addresses(lines):
+    fresh_logger().info("sent", to="bob@example.com", count=3)
+    [line] = lines()
+    assert (line["process"], line["logger"], line["event"]) == ("sender-0", "sender", "sent")
+    assert (line["level"], line["count"]) == ("info", 3)
+    assert line["at"].endswith("Z")
+    assert "bob" not in line["to"]
+
+
+def test_a_line_break_in_a_value_makes_no_second_line(lines):
+    fresh_logger().warning('refused\n{"event":"forged"}', subject="a\r\nb\x1b[31m\u2028")
+    [line] = lines()
+    assert line["event"].startswith("refused\ufffd")
+    assert line["subject"] == "a\ufffd\ufffdb\ufffd[31m\ufffd"
+
+
+def test_a_traceback_keeps_its_lines_and_loses_its_addresses(lines):
+    try:
+        {}["no such mailbox bob@example.com \x1b[2J"]
+    except KeyError:
+        fresh_logger().exception("crashed")
+    [line] = lines()
+    assert line["exception"].count("\n") >= 3
+    assert "bob" not in line["exception"]
+    assert "\x1b" not in line["exception"]
+    assert log.recent_errors[-1].startswith("crashed: KeyError: 'no such mailbox")
+    assert "bob" not in log.recent_errors[-1]
+
+
+def test_libraries_log_in_the_same_form(lines):
+    logging.getLogger("uvicorn.error").error("cannot answer %s", "bob@example.com")
+    logging.getLogger("botocore").info("chatter")
+    [line] = lines()
+    assert (line["logger"], line["process"]) == ("uvicorn.error", "sender-0")
+    assert "bob" not in line["event"]
+    assert list(log.recent_errors) == [line["event"]]
+
+
+def test_only_the_newest_five_errors_are_remembered_and_no_warnings(lines):
+    logger = fresh_logger()
+    for number in range(7):
+        logger.error("error", number=number)
+        logger.warning("warning")
+    assert list(log.recent_errors) == ["error"] * 5
+    assert len(lines()) == 14
+
+
+def test_the_level_is_kept(lines):
+    log.configure(check({**GOOD, "LOG_FORMAT": "json", "LOG_LEVEL": "error"}), "sender-0")
+    fresh_logger().info("quiet")
+    assert lines() == []
+
+
+def test_text_on_demand(written, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", written)
+    log.configure(check({**GOOD, "LOG_FORMAT": "text"}), "sender-0")
+    fresh_logger().info("sent", to="bob@example.com")
+    assert " sent " in written.getvalue()
+    assert "\x1b" not in written.getvalue()  # colours are for terminals
+    assert "bob" not in written.getvalue()
+
+
+# ── Sentry ──
+
+REPORTING = """
+import logging, sys
+from shared import log
+from shared.config import check
+log.configure(check({good}), "sender-0")
+logger = log.get("sender")
+address = "@".join(["bob", "example.com"])
+logger.info("not an error", to=address)
+logger.error("refused", to=address)
+logging.getLogger("uvicorn.error").error("cannot answer %s", address)
+try:
+    raise ValueError("no such mailbox " + address)
+except ValueError:
+    logger.exception("crashed", body=b"secret")
+log.flush()
+"""
+
+
+@pytest.fixture
+def sentry():
+    """A project of Sentry on loopback: its DSN and what came in."""
+    taken: list[dict] = []
+
+    class Project(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["content-length"]))
+            if self.headers.get("content-encoding") == "gzip":
+                body = gzip.decompress(body)
+            taken.extend(json.loads(line) for line in body.splitlines()[2::2])
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *args):
+            pass
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Project)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://key@127.0.0.1:{server.server_port}/1", taken
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def run_program(text, settings):
+    return subprocess.run(
+        [sys.executable, "-c", text.replace("{good}", repr(settings))],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def test_sentry_gets_every_error_once_and_no_address(sentry):
+    dsn, taken = sentry
+    done = run_program(REPORTING, {**GOOD, "SENTRY_DSN": dsn, "LOG_FORMAT": "json"})
+    assert done.returncode == 0, done.stderr
+    events = [event for event in taken if "event_id" in event]
+    said = [event.get("message") or event["exception"]["values"][0]["value"] for event in events]
+    assert [text.split(" ")[0] for text in said] == ["refused", "cannot", "no"]
+    assert {event["tags"]["process"] for event in events} == {"sender-0"}
+    assert events[2]["exception"]["values"][0]["stacktrace"]["frames"]
+    assert events[2]["contexts"]["event"]["body"] == "6 bytes"
+    assert "bob@" not in json.dumps(taken)
+    assert "bob@" not in done.stderr
+
+
+WITHOUT = """
+import sys
+from shared import log
+from shared.config import check
+log.configure(check({good}), "sender-0")
+log.flush()
+sys.exit("sentry_sdk" in sys.modules)
+"""
+
+
+def test_without_a_dsn_sentry_is_not_even_imported():
+    assert run_program(WITHOUT, GOOD).returncode == 0
+
+
+def test_a_request_never_leaves_in_a_report():
+    assert log.scrub_report({"request": {"data": "body"}, "message": "x"}) == {"message": "x"}
