@@ -8,12 +8,13 @@ settled, a report goes to the monitor each second, SIGTERM drains before the pro
 import asyncio
 import contextlib
 import ctypes
+import math
 import os
 import resource
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,9 +50,9 @@ class Actor:
         """Act on time; called when `next_tick` has come, after the mail."""
         return ()
 
-    def next_tick(self, now: Now) -> float:
-        """Answer the monotonic time at which `tick` is wanted next."""
-        return now.mono + 1.0
+    def next_tick(self, now: Now) -> float:  # noqa: ARG002 - for those who override
+        """Answer the monotonic time at which `tick` is wanted next; never, unless overridden."""
+        return math.inf
 
     def stop(self, now: Now) -> Iterable[Letter]:  # noqa: ARG002 - for those who override
         """Begin to drain: SIGTERM came."""
@@ -86,13 +87,12 @@ class Station:
         self.actor = actor
         self.place = place
         self.wire = wire_
-        self.epoch = new_epoch(clock.read())
+        self.epoch = wire_.epoch
         self.mailboxes: list[Mailbox[Message]] = [wire_.mailbox(name) for name in place.mailboxes]
         budgets = place.budgets or (Budget(),) * len(place.mailboxes)
         self._budgets = dict(zip(place.mailboxes, budgets, strict=True))
         self._report_at = 0.0
         self._stop_by: float | None = None
-        self._ended = False
 
     def turn(self) -> float:
         """Do what there is to do; answer how many seconds may pass until the next turn."""
@@ -202,14 +202,6 @@ class Station:
         bell.set()
 
 
-def new_epoch(now: Now) -> int:
-    """Make a number that is larger at every start of a process within one boot.
-
-    Monotonic microseconds: a wall clock that steps back would make a new process look old.
-    """
-    return int(now.mono * 1_000_000)
-
-
 def prepare(process: str) -> tuple[Settings, Wire, Lock]:
     """Read the settings, log, tie our life to supervisord's and take our lock; or exit.
 
@@ -261,15 +253,28 @@ def _die_with_parent() -> None:
 def run(place: Place, make: Callable[[Settings, Wire], Actor]) -> None:
     """Run one actor's process on the plain loop, from settings to exit."""
     settings, wire_, _lock = prepare(place.process)
-    try:
+    with lifetime(place, wire_):
         station = Station(make(settings, wire_), place, wire_)
         log.get(place.actor).info("started", pid=os.getpid())
         station.run()
+
+
+@contextlib.contextmanager
+def lifetime(place: Place, wire_: Wire) -> Iterator[None]:
+    """Say how a process ends; a crash is logged, told to Sentry and the monitor, and exits 1.
+
+    The one broad catch: whatever it was, supervisord starts us anew.
+    """
+    try:
+        yield
         log.get(place.actor).info("stopped")
     except Exception:  # noqa: BLE001
-        # The one broad catch: say it, tell Sentry, and let supervisord start us anew.
         log.get(place.actor).exception("crashed")
+        now, errors = clock.read(), tuple(log.recent_errors)
+        last = Report(place.actor, place.process, os.getpid(), wire_.epoch, now.ms, {}, {}, errors)
+        wire_.send(Letter("monitor", last))
         log.flush()
+        wire_.close(linger_ms=200)
         sys.exit(1)
     finally:
         wire_.close()

@@ -26,6 +26,14 @@ def read() -> Now:
     return Now(time.monotonic(), time.time())
 
 
+def new_epoch(now: Now) -> int:
+    """Make a number that is larger at every start of a process within one boot.
+
+    Monotonic microseconds: a wall clock that steps back would make a new process look old.
+    """
+    return int(now.mono * 1_000_000)
+
+
 def boot_id() -> str:
     """Name this boot: monotonic times stored by another boot mean nothing in this one."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

@@ -16,6 +16,7 @@ from typing import Generic, NamedTuple, TypeVar
 import msgspec
 import zmq
 
+from shared import clock
 from shared.errors import AlreadyRunningError, FrameError
 from shared.protocol import INBOXES, Message
 
@@ -153,6 +154,7 @@ class Wire:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.epoch = clock.new_epoch(clock.read())
         self.dropped = 0
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._outgoing: dict[str, zmq.Socket[bytes]] = {}
@@ -176,7 +178,11 @@ class Wire:
         """Bind a PUB socket (the stats socket; nothing of worth ever travels on it)."""
         socket = self._context.socket(zmq.PUB)
         socket.set(zmq.LINGER, 0)
-        socket.bind(address)
+        try:
+            socket.bind(address)
+        except zmq.ZMQError as error:
+            reason = f"STATS_SOCKET {address} is not to be had: {error.strerror}"
+            raise AlreadyRunningError(reason) from error
         return socket
 
     def poll(self, mailboxes: list[Mailbox[Message]], wake: int, seconds: float) -> None:
@@ -187,9 +193,9 @@ class Wire:
         poller.register(wake, zmq.POLLIN)
         poller.poll(math.ceil(max(0.0, seconds) * 1000))
 
-    def close(self) -> None:
-        """Close every socket; what has not left is dropped (LINGER 0)."""
-        self._context.destroy(linger=0)
+    def close(self, linger_ms: int = 0) -> None:
+        """Close every socket; what has not left by then is dropped."""
+        self._context.destroy(linger=linger_ms)
 
     def _connect(self, to: str) -> "zmq.Socket[bytes]":
         socket = self._context.socket(zmq.PUSH)

@@ -17,7 +17,7 @@ def make(settings: Settings, _wire: Wire) -> Results:
         return found.install if found else None
 
     trust = Trust(frozenset(settings.sns_topic_arn), settings.sns_cert_hosts)
-    return Results(actor.new_epoch(clock.read()), trust, Keyring(BackgroundFetch()), read_install)
+    return Results(clock.new_epoch(clock.read()), trust, Keyring(BackgroundFetch()), read_install)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ from services.scheduler.backlog import Backlog, Line
 from services.scheduler.claims import OpenClaim, OpenClaims
 from services.scheduler.lanes import Lanes
 from services.scheduler.room import Bench
-from shared.actor import Actor, new_epoch
-from shared.clock import Now
+from shared.actor import Actor
+from shared.clock import Now, new_epoch
 from shared.protocol import (
     Assign,
     Claim,

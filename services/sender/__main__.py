@@ -26,16 +26,13 @@ def main() -> None:
     index = int(sys.argv[1]) if len(sys.argv) > 1 else 0
     name = f"sender-{index}"
     settings, wire, _lock = actor.prepare(name)
-    try:
+    with actor.lifetime(place(name), wire):
         uvloop.run(run(settings, wire, index))
-        log.get("sender").info("stopped")
-    except Exception:  # noqa: BLE001
-        # As in shared.actor.run: say it, tell Sentry, and let supervisord start us anew.
-        log.get("sender").exception("crashed")
-        log.flush()
-        sys.exit(1)
-    finally:
-        wire.close()
+
+
+def place(name: str) -> Place:
+    """Answer where a sender runs."""
+    return Place("sender", name, (name,))
 
 
 async def run(settings: Settings, wire: Wire, index: int) -> None:
@@ -43,7 +40,7 @@ async def run(settings: Settings, wire: Wire, index: int) -> None:
     now, name = clock.read(), f"sender-{index}"
     terms = Terms(
         name=name,
-        epoch=actor.new_epoch(now),
+        epoch=wire.epoch,
         workers=settings.sender_workers,
         lane=settings.ses_send_api,
         our_from=bare_address(settings.aws_ses_from_email),
@@ -59,8 +56,7 @@ async def run(settings: Settings, wire: Wire, index: int) -> None:
     shell.head = Letterhead(
         settings.aws_ses_from_email, settings.aws_ses_configuration_set, settings.server_url
     )
-    station = Station(shell, Place("sender", name, (name,)), wire)
-    station.epoch = terms.epoch
+    station = Station(shell, place(name), wire)
     shell.ring = lambda: station.ring()  # noqa: PLW0108 - the station makes its bell when it runs
     log.get("sender").info("started", replayed=len(journal.replayed), trouble=aws.trouble)
     await station.run_async()

@@ -20,26 +20,10 @@ from services.sender.reply import Ending
 from services.sender.reports import Reports
 from services.sender.voice import Capacity, Terms, Voice
 from shared import log
+from shared import protocol as p
 from shared.actor import Actor
 from shared.clock import Now
 from shared.domain import JobId, Verdict
-from shared.protocol import (
-    Addressee,
-    Answer,
-    AskContent,
-    AskGate,
-    Assign,
-    ConfirmTopic,
-    Content,
-    GateOpened,
-    Message,
-    Outcome,
-    OutcomesRecorded,
-    Permits,
-    RecordOutcomes,
-    Throttled,
-    Welcome,
-)
 from shared.wire import Letter
 
 DRAIN_S = 20.0
@@ -59,13 +43,13 @@ class Sender(Actor):
     def __init__(
         self,
         terms: Terms,
-        replayed: Iterable[Outcome] = (),
+        replayed: Iterable[p.Outcome] = (),
         begun: Iterable[JobId] | None = None,
     ) -> None:
-        self.welcome: Welcome | None = None
+        self.welcome: p.Welcome | None = None
         self.halted = ""
-        self.unwritten: list[Outcome] = []
-        self.confirmations: deque[ConfirmTopic] = deque()
+        self.unwritten: list[p.Outcome] = []
+        self.confirmations: deque[p.ConfirmTopic] = deque()
         self.reports = Reports(replayed)
         self.voice = Voice(terms)
         self._terms = terms
@@ -78,55 +62,55 @@ class Sender(Actor):
         self._rate, self._chunk = 1.0, 1
         self._stopped_at: float | None = None
         self._throttled_seq = 0
-        self._receivers: dict[type[Message], Callable[..., None]] = {
-            Assign: self._assign,
-            Content: self._content,
-            GateOpened: self._gate_opened,
-            Permits: self._permits,
-            OutcomesRecorded: self._outcomes_recorded,
-            Welcome: self._welcomed,
-            ConfirmTopic: lambda message, _now: self.confirmations.append(message),
+        self._receivers: dict[type[p.Message], Callable[..., None]] = {
+            p.Assign: self._assign,
+            p.Content: self._content,
+            p.GateOpened: self._gate_opened,
+            p.Permits: self._permits,
+            p.OutcomesRecorded: self._outcomes_recorded,
+            p.Welcome: self._welcomed,
+            p.ConfirmTopic: lambda message, _now: self.confirmations.append(message),
         }
 
     @override
-    def receive(self, message: Message, now: Now) -> Iterable[Letter]:
+    def receive(self, message: p.Message, now: Now) -> Iterable[Letter]:
         """Take one message; what follows from it is said when the turn is settled."""
         self._receivers[type(message)](message, now.mono)
         return ()
 
-    def _welcomed(self, message: Welcome, _now: float) -> None:
+    def _welcomed(self, message: p.Welcome, _now: float) -> None:
         if message.epoch == self._terms.epoch and self.welcome is None:
             self.welcome = message
 
-    def _assign(self, message: Assign, _now: float) -> None:
+    def _assign(self, message: p.Assign, _now: float) -> None:
         if message.sender_epoch != self._terms.epoch or self.welcome is None:
             return
         for job in message.jobs:
             if job.job in self._hand or job.job in self.reports:
                 continue
             if self._stopped_at is not None:
-                self._close(Outcome(job.job, (), gated=False))
+                self._close(p.Outcome(job.job, (), gated=False))
             else:
                 self._hand.take(job, self._contents.find(job))
 
-    def _content(self, message: Content, _now: float) -> None:
+    def _content(self, message: p.Content, _now: float) -> None:
         cut, jobs = self._contents.put(message)
         self._hand.content_came(jobs, cut)
 
-    def _gate_opened(self, message: GateOpened, now: float) -> None:
+    def _gate_opened(self, message: p.GateOpened, now: float) -> None:
         if message.epoch == self._terms.epoch:
             for gate in message.gates:
                 if self._hand.gate_answered(gate, now) is not None:
                     # An earlier answer may have let it through: then its lease waits for this.
-                    self._close(Outcome(gate.job, (), gated=True))
+                    self._close(p.Outcome(gate.job, (), gated=True))
 
-    def _permits(self, message: Permits, now: float) -> None:
+    def _permits(self, message: p.Permits, now: float) -> None:
         if message.sender_epoch == self._terms.epoch:
             self._rate, self._chunk = message.rate, message.chunk
             self._lane.most = most_in_call(message.rate)
             self._hand.permits.take(message.permits, now)
 
-    def _outcomes_recorded(self, message: OutcomesRecorded, _now: float) -> None:
+    def _outcomes_recorded(self, message: p.OutcomesRecorded, _now: float) -> None:
         if message.epoch == self._terms.epoch:
             self.reports.acknowledged(message.seqs)
 
@@ -175,7 +159,7 @@ class Sender(Actor):
     def _sweep(self, now: float) -> None:
         """Give back what cannot come through the gate, and ask anew for permits that are lost."""
         for work in self._hand.lost(now):
-            self._close(Outcome(work.job.job, (), gated=True))
+            self._close(p.Outcome(work.job.job, (), gated=True))
         calls_ahead = 3.0 * self._terms.workers * max(1, self._size(now))
         patience = max(1.0, calls_ahead / max(self._rate, 0.01))
         self._hand.permits.ask_anew_since(now - patience, self._lane.most, now)
@@ -183,13 +167,13 @@ class Sender(Actor):
     def _questions(self, now: float) -> Iterator[Letter]:
         name, epoch = self._terms.name, self._terms.epoch
         if jobs := self._hand.to_ask(now):
-            yield Letter("writer", AskGate(name, epoch, jobs))
+            yield Letter("writer", p.AskGate(name, epoch, jobs))
         if contents := self._contents.to_ask(now):
-            yield Letter("writer", AskContent(name, epoch, contents))
+            yield Letter("writer", p.AskContent(name, epoch, contents))
 
     def _outcomes(self, now: float) -> Iterator[Letter]:
         for seq, outcomes in self.reports.due(now):
-            report = RecordOutcomes(self._terms.name, self._terms.epoch, seq, outcomes)
+            report = p.RecordOutcomes(self._terms.name, self._terms.epoch, seq, outcomes)
             yield Letter("writer", report)
 
     def _held(self) -> Iterator[JobId]:
@@ -224,9 +208,9 @@ class Sender(Actor):
     def withhold(self, call: Call) -> None:
         """Give back a call that could not be written down: it was not made."""
         self._hand.finish(call.job.job)
-        self._close(Outcome(call.job.job, (), gated=True))
+        self._close(p.Outcome(call.job.job, (), gated=True))
 
-    def journal_left(self) -> Iterator[Outcome | JobId]:
+    def journal_left(self) -> Iterator[p.Outcome | JobId]:
         """Answer what the journal must still know: outcomes, calls in the air, a former life's."""
         if self.welcome is None:
             yield from self._begun or ()
@@ -248,11 +232,11 @@ class Sender(Actor):
         if throttled:
             self._throttled_seq += 1
             name, epoch = self._terms.name, self._terms.epoch
-            letter = Letter("broker", Throttled(name, epoch, self._throttled_seq, throttled))
+            letter = Letter("broker", p.Throttled(name, epoch, self._throttled_seq, throttled))
             self._outbox.append(letter)
         self._measures.count(answers)
         self._hand.finish(call.job.job)
-        self._close(Outcome(call.job.job, answers, gated=True))
+        self._close(p.Outcome(call.job.job, answers, gated=True))
 
     def _judge(self, call: Call, ending: Ending, now: Now) -> tuple[Finding, ...]:
         if not call.is_bulk:
@@ -264,7 +248,7 @@ class Sender(Actor):
         self._lane.fault(found, call.job.content, now.mono)
         return ()
 
-    def _close(self, outcome: Outcome) -> None:
+    def _close(self, outcome: p.Outcome) -> None:
         self.unwritten.append(outcome)
         self.reports.add(outcome)
 
@@ -278,7 +262,7 @@ class Sender(Actor):
             work = self._hand.drop(job, now.mono)
             assert work is not None
             self._contents.forget(work.job)
-            self._close(Outcome(job, (), gated=work.gate.was_asked))
+            self._close(p.Outcome(job, (), gated=work.gate.was_asked))
         return self.settle(now)
 
     @override
@@ -307,6 +291,6 @@ class Sender(Actor):
         return {"halted": self.halted} if self.halted else {}
 
 
-def _answer(addressee: Addressee, found: Finding, at: int) -> Answer:
+def _answer(addressee: p.Addressee, found: Finding, at: int) -> p.Answer:
     verdict, code, detail, message_id = found
-    return Answer(addressee.recipient, verdict, at, message_id, code, detail)
+    return p.Answer(addressee.recipient, verdict, at, message_id, code, detail)

@@ -28,7 +28,7 @@ def make(settings: Settings, _wire: Wire) -> WriterActor:
     found(store, now.ms)
     rules = Rules(
         boot=clock.boot_id(),
-        epoch=actor.new_epoch(now),
+        epoch=clock.new_epoch(now),
         rate=settings.max_send_per_second,
         on_unknown=settings.on_unknown,
         unknown_after_ms=settings.unknown_after * 1000,
