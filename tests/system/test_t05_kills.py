@@ -30,7 +30,7 @@ def test_supervisord_may_be_killed_and_started_again(make_stack):
     os.kill(stack.supervisord.pid, signal.SIGKILL)
     stack.supervisord.wait()
     stack.start()
-    assert is_new(stack, former), "none of the former processes lives on"
+    until("none of the former processes lives on", lambda: is_new(stack, former))
     wait_all_accounted(stack)
 
 
