@@ -159,6 +159,7 @@ class Wire:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._outgoing: dict[str, zmq.Socket[bytes]] = {}
         self._encoder = msgspec.msgpack.Encoder()
+        self._poller: zmq.Poller | None = None
 
     def mailbox(self, name: str) -> Mailbox[Message]:
         """Bind a mailbox; the caller holds the lock of that name."""
@@ -186,12 +187,16 @@ class Wire:
         return socket
 
     def poll(self, mailboxes: list[Mailbox[Message]], wake: int, seconds: float) -> None:
-        """Wait until a mailbox or the wake-up descriptor has something, or time is up."""
-        poller = zmq.Poller()
-        for mailbox in mailboxes:
-            poller.register(mailbox.socket, zmq.POLLIN)
-        poller.register(wake, zmq.POLLIN)
-        poller.poll(math.ceil(max(0.0, seconds) * 1000))
+        """Wait until a mailbox or the wake-up descriptor has something, or time is up.
+
+        A process always waits for the same ones: the poller is made once.
+        """
+        if self._poller is None:
+            self._poller = zmq.Poller()
+            for mailbox in mailboxes:
+                self._poller.register(mailbox.socket, zmq.POLLIN)
+            self._poller.register(wake, zmq.POLLIN)
+        self._poller.poll(math.ceil(max(0.0, seconds) * 1000))
 
     def close(self, linger_ms: int = 0) -> None:
         """Close every socket; what has not left by then is dropped."""

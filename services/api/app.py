@@ -21,6 +21,7 @@ from services.api.reads import Reads
 from services.api.refusal import RefusalError, unavailable
 from services.api.replies import refusal_reply
 from services.api.topics import Topics
+from shared import log
 from shared.config import Settings
 from shared.errors import StoreError
 
@@ -76,7 +77,9 @@ async def _no_route(request: Request, error: Exception) -> Response:
     return refusal_reply(RefusalError(error.status_code, "not_found", told))
 
 
-async def _store_fault(_request: Request, _error: Exception) -> Response:
+async def _store_fault(_request: Request, error: Exception) -> Response:
+    # Path and reason are for the operator's log, not for the open web.
+    log.get("api").error("the database cannot be read", exc_info=error)
     return refusal_reply(unavailable("store_unavailable", "The database cannot be read."))
 
 

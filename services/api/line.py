@@ -19,6 +19,9 @@ from shared.protocol import (
 )
 from shared.wire import Letter
 
+BUNDLE_S = 0.01
+"""How long an SNS post waits for others; SNS itself waits 15 s for an answer."""
+
 A = TypeVar("A")
 
 
@@ -31,6 +34,7 @@ class Line:
         self._actor = actor
         self._post = post
         self._read = read
+        self._bundle: list[Letter] = []
 
     def now(self) -> Now:
         """Read the clocks."""
@@ -58,11 +62,22 @@ class Line:
 
     async def check(self, post: CheckPost) -> PostChecked | None:
         """Have an SNS post checked; None if that took too long."""
-        return await self._wait(lambda done, now: self._actor.check(post, done, now))
+        return await self._wait(lambda done, now: self._later(self._actor.check(post, done, now)))
 
     def open(self, recipient: RecipientId) -> None:
         """Count a hit of an open pixel."""
         self._post(self._actor.open(recipient, self._read()))
+
+    def _later(self, letters: list[Letter]) -> list[Letter]:
+        """Keep letters for a moment: SNS posts come in crowds, and a lone frame costs the most."""
+        if not self._bundle:
+            asyncio.get_running_loop().call_later(BUNDLE_S, self._send_bundle)
+        self._bundle += letters
+        return []
+
+    def _send_bundle(self) -> None:
+        letters, self._bundle = self._bundle, []
+        self._post(letters)
 
     async def _wait(
         self, ask: Callable[[Callable[[A | None], None], Now], list[Letter]]

@@ -33,6 +33,7 @@ CONFIRMER: Final = "sender-0"
 """The sender that confirms subscriptions; every installation has it."""
 
 _GLANCE_S = 0.02
+_BUNDLE_S = 0.02
 _RECORD_AGAIN_S = 1.0
 _CONFIRM_AGAIN_S = 2.0
 _HEARD_S = 2.5
@@ -60,6 +61,7 @@ class Results(actor.Actor):
         self._api_epoch = 0
         self._heard_mono = -_HEARD_S
         self._second_at = 0.0
+        self._record_at = 0.0
         self._stopping = False
 
     @override
@@ -89,13 +91,13 @@ class Results(actor.Actor):
                 waiting = self._posts.find(id_)
                 if waiting is not None and waiting.sealed is not None:
                     letters += self._verify(waiting, waiting.sealed, now)
-        letters += self._record(self._fresh, now)
-        self._fresh = []
-        return letters
+        return letters + self._record_fresh(now)
 
     @override
     def tick(self, now: Now) -> Iterable[Letter]:
         """Once a second: give up what is late, ask again for what is not answered."""
+        if now.mono < self._second_at:
+            return ()
         self._second_at = now.mono + 1.0
         self._tally.end_second()
         letters = [self._refuse(late, refusal.LATE, now) for late in self._posts.overdue(now)]
@@ -110,10 +112,9 @@ class Results(actor.Actor):
 
     @override
     def next_tick(self, now: Now) -> float:
-        """Wake each second, and soon while a certificate is on its way."""
-        if self._keyring.is_fetching:
-            return min(self._second_at, now.mono + _GLANCE_S)
-        return self._second_at
+        """Wake each second, and soon while a certificate or a bundle of events is on its way."""
+        soon = now.mono + _GLANCE_S if self._keyring.is_fetching else self._second_at
+        return min(self._second_at, soon, self._record_at if self._fresh else self._second_at)
 
     @override
     def stop(self, now: Now) -> Iterable[Letter]:
@@ -224,6 +225,14 @@ class Results(actor.Actor):
             except StoreError as error:
                 return refusal.not_ready(str(error))
         return self._install or refusal.not_ready("the writer has not made the database yet")
+
+    def _record_fresh(self, now: Now) -> list[Letter]:
+        """Have new events written: at once when it is quiet, else bundled, for one commit."""
+        if not self._fresh or now.mono < self._record_at:
+            return []
+        self._record_at = now.mono + _BUNDLE_S
+        fresh, self._fresh = self._fresh, []
+        return self._record(fresh, now)
 
     def _record(self, posts: list[Post], now: Now) -> list[Letter]:
         letters = []

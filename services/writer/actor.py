@@ -136,16 +136,18 @@ class WriterActor(Actor):
         except StoreError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this message's own fault
-            self._log.warning("a message cannot be written", exc_info=error)
             self._account.load()
-            return self._apply_parts(book.now, message)
+            return self._apply_parts(book.now, message, error)
 
-    def _apply_parts(self, now: Now, message: p.Message) -> tuple[list[Letter], list[int]]:
+    def _apply_parts(
+        self, now: Now, message: p.Message, fault: Exception
+    ) -> tuple[list[Letter], list[int]]:
         """Find the poison in a message of many parts: the others are written all the same."""
-        parts = divide(message)
+        kind, parts = type(message).__name__, divide(message)
         if len(parts) < 2:
-            self._log.error("refused a poisonous message", message=type(message).__name__)
+            self._log.error("refused a poisonous message", message=kind, exc_info=fault)
             return list(refuse(self._store, message, "poisonous")), [0] * len(State)
+        self._log.warning("a message cannot be written whole", message=kind, exc_info=fault)
         letters: list[Letter] = []
         moved = [0] * len(State)
         for part in parts:
