@@ -18,7 +18,8 @@ def worst_window(stamps: list[float], seconds: float = 1.0) -> int:
 @pytest.mark.parametrize(("rate", "mails"), [(14, 100), (100, 600), (500, 3000)])
 def test_no_second_sees_more_than_the_rate(make_stack, rate, mails):
     stack = make_stack(SIMULATOR_RATE="5000", MAX_SEND_PER_SECOND=str(rate)).start()
-    stack.connect_events()
+    # Without events: their posts, made on this machine too, would hold up the stamps of arrival.
+    stack.client("sesv2").create_configuration_set(ConfigurationSetName="bulk")
     stack.post([f"u{n}@example.com" for n in range(mails)])
     until("all have arrived", lambda: len(stack.ledger()) == mails)
     assert worst_window([row["arrival_ns"] / 1e9 for row in stack.ledger()]) <= rate
