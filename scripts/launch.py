@@ -55,12 +55,12 @@ def is_running(folder: Path) -> bool:
         return knock.connect_ex(str(folder / "ctl.sock")) == 0
 
 
-def become_supervisord(conf: Path) -> NoReturn:
+def become_supervisord(conf: Path, environment: dict[str, str]) -> NoReturn:
     """Replace this process; the children run on the same interpreter."""
-    os.environ["SES_SENDER_PYTHON"] = sys.executable
     os.chdir(ROOT)
     arguments = [sys.executable, "-m", "supervisor.supervisord", "--configuration", str(conf)]
-    os.execv(sys.executable, arguments)  # noqa: S606 - no shell is wanted
+    environment = environment | {"SES_SENDER_PYTHON": sys.executable}
+    os.execve(sys.executable, arguments, environment)  # noqa: S606 - no shell is wanted
 
 
 def wait_for_predecessors(folder: Path) -> None:
@@ -98,6 +98,8 @@ def _why_not_bound(host: str, port: int) -> str:
 
 def run() -> NoReturn:
     """Check every setting, then run all processes in the foreground."""
+    # As it was before .env was read into it: a restarted process reads what .env says then.
+    environment = dict(os.environ)
     settings = config.load()
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder = wire.run_folder(settings.data_dir)
@@ -107,7 +109,9 @@ def run() -> NoReturn:
     wait_for_predecessors(folder)
     if faults := busy_ports(settings):
         raise SettingsError(faults)
-    become_supervisord(write(folder, settings.sender_workers))
+    if settings.log_format == "auto" and sys.stdout.isatty():
+        environment["LOG_FORMAT"] = "text"  # the processes themselves see a pipe
+    become_supervisord(write(folder, settings.sender_workers), environment)
 
 
 def ctl(arguments: list[str]) -> NoReturn:

@@ -14,12 +14,12 @@ def retry_delay(attempt: int, jitter: float) -> float:
     return _grow(FIRST_RETRY_S, LAST_RETRY_S, attempt) * (1.0 - 0.1 * jitter)
 
 
-def probe_delay(failures: int) -> float:
+def probe_delay(failures: int, longest: float = 600.0) -> float:
     """Seconds before an account that refused `failures` times in a row is probed again.
 
     5 s to 10 minutes: SES advises waits of up to 10 minutes between attempts.
     """
-    return _grow(5.0, 600.0, failures)
+    return _grow(5.0, longest, failures)
 
 
 def _grow(first: float, last: float, step: int) -> float:

@@ -83,7 +83,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     log_level: str = "info"
     """debug, info, warning or error; RUST_LOG is understood too."""
     log_format: str = "auto"
-    """`json`, `text`, or `auto`: text on a terminal."""
+    """`json`, `text`, or `auto`: text where it is started in a terminal."""
 
     @property
     def zone(self) -> ZoneInfo:
@@ -261,6 +261,11 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "max_send_per_second": _rate,
     "server_url": lambda text: text.rstrip("/"),
 }
+
+
+def merged() -> dict[str, str]:
+    """Answer the environment over .env, unchecked: for what is no part of the product."""
+    return _gather(None, None)[0]
 
 
 def shown(settings: Settings) -> dict[str, str]:

@@ -167,7 +167,7 @@ class AccountHold(Part, frozen=True):
     """Trouble of the account: the queue waits, no mail fails.
 
     `reason` is quota | sending_paused | suspended | credentials | not_verified |
-    configuration | unknowns. `probe_at` is when one call is tried again.
+    configuration | unknowns | unreachable. `probe_at` is when one call is tried again.
     """
 
     reason: str

@@ -147,3 +147,13 @@ _RULES: dict[str, Callable[[Any], str]] = {
     "stats_socket": _socket,
     "sentry_dsn": _dsn,
 }
+
+
+def remarks(keys: tuple[str, ...], *, simulated: bool) -> list[str]:
+    """Answer sentences on settings that are allowed but worth a look."""
+    found = []
+    if any(len(key) < 32 for key in keys):
+        found.append("API_KEY has a key shorter than 32 characters: openssl rand -hex 24 is better")
+    if simulated:
+        found.append("SIMULATED: the SES endpoint is on this machine, and no mail leaves it")
+    return found

@@ -6,7 +6,7 @@ from services.api.app import Parts, build
 from services.api.line import Line
 from services.api.reads import Reads
 from services.api.server import Server
-from shared import clock, config, log, wire
+from shared import clock, config, log, setting_rules, wire
 from shared.actor import Place, Station, lifetime, prepare
 from shared.store.read import Reader
 
@@ -23,6 +23,9 @@ def main() -> None:
         reads = Reads(Reader(settings.database))
         simulated = config.is_simulated()
         app = build(Parts(settings, actor, line, reads, is_writer_alive, simulated))
+        log.get("api").info("settings", **config.shown(settings))
+        for remark in setting_rules.remarks(settings.api_key, simulated=simulated):
+            log.get("api").warning(remark)
         log.get("api").info("started", pid=os.getpid())
         Server(app, settings, actor, station).run()
 

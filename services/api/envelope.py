@@ -33,6 +33,8 @@ class Envelope:
             return
         began = self._line.now().mono
         request_id = _request_id(scope)
+        # uvicorn makes a task of each request, and itself logs what nobody catches in it.
+        log.bind(request=request_id.decode())
         status = 0
 
         async def seal(message: Message) -> None:

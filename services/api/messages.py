@@ -122,7 +122,7 @@ def _not_stored(code: str) -> RefusalError:
 def _outcome_unknown(submission_: SubmissionId) -> RefusalError:
     told = (
         "The writer does not answer: whether this request was stored is not known."
-        " Repeat it with the same Idempotency-Key, or look for the submission before repeating."
+        " Repeat it with the same Idempotency-Key: what is stored is not stored again."
     )
     refusal = RefusalError(504, "outcome_unknown", told)
     refusal.more = {"submission_id": submission_}

@@ -17,6 +17,7 @@ _HOLDS = {
     "credentials": "the AWS credentials are refused",
     "not_verified": "the From address is not verified",
     "configuration": "the configuration set is refused",
+    "unreachable": "SES cannot be reached",
     "unknowns": "several answers of SES in a row were lost",
 }
 _STALE_S = 5.0
@@ -104,7 +105,8 @@ def _sending_faults(writer: WriterState) -> Iterator[str]:
     if writer.trouble:
         yield f"The writer has trouble: {writer.trouble}."
     if writer.unknown_held:
-        yield f"{writer.unknown_held} mails wait: SES's answer was lost and no event tells."
+        count = f"{writer.unknown_held} mail{'s' if writer.unknown_held > 1 else ''}"
+        yield f"SES's answer was lost for {count}, and no event has told yet."
     if writer.bulk_refused:
         yield f"SES refuses bulk calls ({writer.bulk_refused}): mail goes out one by one."
 
@@ -123,4 +125,4 @@ def _process_faults(seen: Seen) -> Iterator[str]:
         yield f"{len(missing)} of {len(workers)} senders are not heard: {', '.join(missing)}."
     for life in seen.lives:
         if topic := life.notes.get("unlisted_topic"):
-            yield f"{topic} posts events, but SNS_TOPIC_ARN does not name it: they are refused."
+            yield f"{topic} posts events, but SNS_TOPIC_ARN does not name it: they are put off."

@@ -42,7 +42,8 @@ class RefusalError(SesSenderError):
 
 def wrong(faults: Sequence[Fault], code: str = "invalid") -> RefusalError:
     """Refuse a body of the right form whose content is wrong, naming every fault."""
-    rest = f" (and {len(faults) - 1} more faults)" if len(faults) > 1 else ""
+    more = len(faults) - 1
+    rest = f" (and {more} more fault{'s' if more > 1 else ''})" if more else ""
     first = faults[0]
     place = f"{first.pointer} " if first.pointer else ""
     return RefusalError(422, code, f"{place}{first.message}{rest}", faults=faults)

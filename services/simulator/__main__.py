@@ -2,7 +2,6 @@
 
 import datetime
 import logging
-import os
 import random  # noqa: TID251 - chance is seeded here and handed on
 import signal
 import socket
@@ -17,6 +16,7 @@ from services.simulator.errors import SettingsError
 from services.simulator.parent import die_with_parent
 from services.simulator.serving import Clocks, Serving
 from services.simulator.settings import Settings, load
+from shared import config
 
 log = logging.getLogger("simulator")
 EX_CONFIG: Final = 78
@@ -51,7 +51,8 @@ def main() -> int:
     """Check the settings, then serve until told to stop."""
     set_up_logging()
     try:
-        settings = load(os.environ)  # noqa: TID251 - read once, here
+        # .env too: what stands there may be a production's.
+        settings = load(config.merged())
         settings.directory.mkdir(parents=True, exist_ok=True)
     except SettingsError as error:
         for problem in error.problems:

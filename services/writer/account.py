@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from services.writer import hold as rules
 from services.writer.book import Lease
 from services.writer.hold import Hold, Streak
+from shared import log
 from shared.clock import Now
 from shared.domain import Verdict
 from shared.protocol import AccountHold, AccountRead, AccountState, Answer
@@ -190,4 +191,8 @@ class Account:
         if hold == self.hold:
             return
         self._store.run("set_hold", hold or Hold("", "", 0, 0, 0))
+        if hold is None:
+            log.get("writer").info("sending goes on")
+        else:
+            log.get("writer").warning("sending waits", reason=hold.reason, detail=hold.detail)
         self.hold = hold

@@ -181,6 +181,8 @@ class WriterActor(Actor):
         return [0] * len(State)
 
     def _committed(self, moved: list[int]) -> None:
+        if moved[State.UNKNOWN] > 0:
+            self._log.warning("answers of SES were lost", recipients=moved[State.UNKNOWN])
         self._totals = [total + count for total, count in zip(self._totals, moved, strict=True)]
 
     def _try_disk(self) -> None:

@@ -39,7 +39,9 @@ def renew(hold: Hold | None, reason: str, detail: str, now_ms: int) -> Hold:
     """Hold, or hold longer: each refused probe doubles the wait."""
     failures = hold.failures + 1 if hold and hold.reason == reason else 1
     since = hold.since if hold else now_ms
-    return Hold(reason, detail, since, failures, now_ms + int(probe_delay(failures) * 1000))
+    # A line that is down costs SES nothing: look sooner whether it is up again.
+    delay = probe_delay(failures, 60.0) if reason in LINE_TROUBLE else probe_delay(failures)
+    return Hold(reason, detail, since, failures, now_ms + int(delay * 1000))
 
 
 def judge(hold: Hold | None, streak: Streak, answers: Sequence[Answer], now_ms: int) -> Hold | None:

@@ -264,4 +264,15 @@ SELECT
     END AS result_type,
     CASE WHEN result.kind = 40 THEN result.subtype END AS bounce_type,
     datetime(result.at / 1000, 'unixepoch') AS created_at
-FROM result;
+FROM result
+UNION ALL
+SELECT
+    opening.recipient || '-1-' || opening.first_at,
+    opening.recipient,
+    'Open',
+    NULL,
+    datetime(opening.first_at / 1000, 'unixepoch')
+FROM opening
+WHERE NOT EXISTS (
+    SELECT 1 FROM result WHERE result.recipient = opening.recipient AND result.kind = 1
+);

@@ -200,10 +200,13 @@ def test_every_message_names_its_route_and_is_in_the_inbox_it_goes_to(kind):
 
 
 def test_the_sample_of_the_settings_names_each_with_its_default():
-    lines = (ROOT / ".env.example").read_text().splitlines()
-    sample = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    text = (ROOT / ".env.example").read_text()
+    found = re.findall(r"^(#?)([A-Z_]+)=(.*)$", text, re.MULTILINE)
+    sample = {variable: value for _, variable, value in found}
     fields = {field.name.upper(): field for field in msgspec.structs.fields(Settings)}
     assert set(sample) == set(fields)
+    # A default that is not commented out would outweigh what a container's image sets.
+    assert {name for mark, name, _ in found if not mark} == set(REQUIRED)
     for variable, text in sample.items():
         if not fields[variable].required:
             default = config.check({**REQUIRED, variable: text} if text else REQUIRED)

@@ -68,6 +68,21 @@ def test_no_statement_is_named_twice_and_all_are_explained():
         assert len(names) == len(set(names))
 
 
+def test_a_database_of_the_first_schema_is_brought_up_to_date(tmp_path):
+    path = tmp_path / "x.db"
+    old = apsw.Connection(str(path))
+    old.execute(sql.migrations()[0].text)
+    old.pragma("user_version", 1)
+    old.execute("INSERT INTO topic (id, name, created_at, sent) VALUES (2, 'news', 1, 3)")
+    old.execute("INSERT INTO opening VALUES (7, 1000, 2000, 2)")
+    old.close()
+    store = Store(path)
+    assert store.migrated == list(range(2, len(sql.migrations()) + 1))
+    assert Reader(path).topic("news").requests["Sent"] == 3
+    rows = open_reader(path).execute("SELECT request_id, result_type FROM email_result").fetchall()
+    assert rows == [(7, "Open")]
+
+
 def test_a_newer_database_is_refused(tmp_path):
     Store(tmp_path / "x.db").close()
     connection = apsw.Connection(str(tmp_path / "x.db"))
@@ -78,12 +93,14 @@ def test_a_newer_database_is_refused(tmp_path):
 
 
 def test_a_step_that_fails_leaves_the_database_as_it_was(tmp_path, monkeypatch):
-    broken = [*sql.migrations(), sql.Migration(2, "CREATE TABLE x (a); CREATE TABLE x (a);")]
+    newest = len(sql.migrations())
+    step = sql.Migration(newest + 1, "CREATE TABLE x (a); CREATE TABLE x (a);")
+    broken = [*sql.migrations(), step]
     monkeypatch.setattr(sql, "migrations", lambda: broken)
     connection = apsw.Connection(":memory:")
-    with pytest.raises(StoreError, match="step 2"):
+    with pytest.raises(StoreError, match=f"step {newest + 1}"):
         migrate(connection)
-    assert connection.pragma("user_version") == 1
+    assert connection.pragma("user_version") == newest
     assert not connection.execute("SELECT * FROM sqlite_master WHERE name = 'x'").fetchall()
 
 

@@ -293,7 +293,7 @@ def test_any_other_trouble_is_200_and_named():
         "sandbox",
         "switched off",
         "probation",
-        "7 mails wait",
+        "lost for 7 mails",
         "no permission",
     ):
         assert word in told
