@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-_LONGEST_SOCKET = 107
+LONGEST_SOCKET = 107
 """Longest path of a Unix socket on Linux (unix(7))."""
 
 
@@ -122,8 +122,8 @@ def _socket(address: str) -> str:
         return "" if 0 < int(tcp[1]) <= 65535 else f"is {address!r}, whose port is out of range"
     if not address.startswith("ipc://") or not address.removeprefix("ipc://"):
         return f"is {address!r}, but must be tcp://127.0.0.1:PORT or ipc://PATH"
-    if len(os.fsencode(address.removeprefix("ipc://"))) > _LONGEST_SOCKET:
-        return f"is a path longer than the {_LONGEST_SOCKET} bytes a socket's path may have"
+    if len(os.fsencode(address.removeprefix("ipc://"))) > LONGEST_SOCKET:
+        return f"is a path longer than the {LONGEST_SOCKET} bytes a socket's path may have"
     return ""
 
 

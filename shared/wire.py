@@ -19,6 +19,7 @@ import zmq
 from shared import clock
 from shared.errors import AlreadyRunningError, FrameError
 from shared.protocol import INBOXES, Message
+from shared.setting_rules import LONGEST_SOCKET
 
 MAX_FRAME = 64 * 1024 * 1024
 """Bytes; the largest request is 25 MB of JSON, and msgpack is never larger."""
@@ -28,8 +29,8 @@ HIGH_WATER = 2000
 
 _FIRST_CONNECT_MS = 20
 
-_SUN_PATH = 107
-"""Longest path of a Unix socket on Linux (unix(7))."""
+_LONGEST_NAME = "/ctl.sock.4194304"
+"""supervisord first binds its socket under a name that ends in its pid, at most 4194304."""
 
 M = TypeVar("M", bound=Message)
 
@@ -55,7 +56,7 @@ def run_folder(data_dir: Path) -> Path:
     in /tmp named after the data folder.
     """
     folder = (data_dir / "run").absolute()
-    if len(os.fsencode(folder)) + len("/submissions-00.sock") > _SUN_PATH:
+    if len(os.fsencode(folder)) + len(_LONGEST_NAME) > LONGEST_SOCKET:
         name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
         folder = Path("/tmp") / f"ses-sender-{os.getuid()}-{name}"  # noqa: S108 - checked below
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)

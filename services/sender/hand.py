@@ -17,7 +17,7 @@ from shared.domain import JobId
 from shared.protocol import Addressee, Gate, Job
 
 LATE_S = 0.012
-"""A permit may be used at most this much after its time; the broker allows for 20 ms."""
+"""A permit may be used at most this much after its time: what the broker's window allows for."""
 
 SWEEP_S = 0.05
 """How often the asks of waiting jobs are looked through."""

@@ -1,9 +1,9 @@
 """The sender's own record: which calls began and what SES answered survives a kill of this process.
 
 One line for each: length, CRC-32, JSON; an outcome, or the number of a job whose call begins.
-Appended with one write and no fsync: it guards
-against the end of a process, not of the machine (after a power cut every lease is void anyway). A
-line that is torn or spoilt is skipped, the others count.
+Appended with one write and no fsync: it guards against the end of a process, not of the machine
+(after a power cut every lease is void anyway). A line that is torn or spoilt is skipped, the others
+count.
 """
 
 import os

@@ -71,22 +71,10 @@ class Store:
         self._execute(_STATEMENTS[name], values)
         return self._connection.changes()
 
-    def many(self, name: str, values: Iterable[Sequence[Any]]) -> None:
-        """Run a named statement for each tuple of values."""
-        try:
-            self._connection.executemany(_STATEMENTS[name], values)
-        except apsw.Error as error:
-            raise self._named(error) from error
-
     def insert(self, name: str, values: Sequence[Any]) -> int:
         """Run a named insert; answer the new row's id."""
         self.run(name, values)
         return self._connection.last_insert_rowid()
-
-    @property
-    def is_open_transaction(self) -> bool:
-        """Tell whether the turn's transaction still stands."""
-        return self._connection.in_transaction
 
     def try_room(self, octets: int) -> None:
         """Write so many bytes durably and take them away again, or raise StorageFullError."""

@@ -46,7 +46,7 @@ def test_a_long_path_gets_a_short_folder_in_tmp_the_same_each_time(tmp_path):
     assert folder == run_folder(data)
     assert folder != run_folder(tmp_path / ("y" * 100))
     with socket.socket(socket.AF_UNIX) as probe:
-        probe.bind(str(folder / "submissions-00.sock"))
+        probe.bind(str(folder / "ctl.sock.4194304"))
     for made in (folder, run_folder(tmp_path / ("y" * 100))):
         for left in made.iterdir():
             left.unlink()
