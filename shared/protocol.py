@@ -194,7 +194,10 @@ class AccountState(Part, frozen=True):
 
 
 class WriterState(Message, frozen=True):
-    """writer -> api: a level, every half second and on change; `storing` is /ready's answer."""
+    """writer -> api: a level, every half second; `storing` is /ready's answer.
+
+    `sent` counts mails of the last day older than UNKNOWN_AFTER, `heard` those that had an event.
+    """
 
     epoch: int
     seq: int
@@ -202,8 +205,9 @@ class WriterState(Message, frozen=True):
     trouble: str
     account: AccountState
     unknown_held: int = 0
-    events_proven: bool = False
     bulk_refused: str = ""
+    sent: int = 0
+    heard: int = 0
 
 
 # ── writer → scheduler, broker: digests (levels: whole, numbered, repeated, newest wins) ──
@@ -218,19 +222,20 @@ class TopicWork(Part, frozen=True):
 
 
 class WorkDigest(Message, frozen=True):
-    """writer -> scheduler: every topic with mail due within two seconds, soonest first.
+    """writer -> scheduler: every topic with mail due within two seconds, twice a second.
 
-    `next_due` is the soonest due time beyond the list. `rate` is R. While `held_until`
-    (monotonic) lies ahead nothing is claimed; then, if `probing`, one job only.
+    In between, what has just changed is told by itself: then `whole` is False and all else stands.
+    `next_due` is the soonest due time beyond the list. While `held_until` (monotonic) lies ahead
+    nothing is claimed; then, if `probing`, one job only.
     """
 
     epoch: int
     seq: int
     topics: tuple[TopicWork, ...]
     next_due: int | None
-    rate: float
     held_until: float = 0.0
     probing: bool = False
+    whole: bool = True
 
 
 class RateDigest(Message, frozen=True):

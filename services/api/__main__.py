@@ -1,6 +1,7 @@
 import os
 from functools import partial
 
+from services.api import readiness
 from services.api.actor import Api
 from services.api.app import Parts, build
 from services.api.line import Line
@@ -26,6 +27,8 @@ def main() -> None:
         log.get("api").info("settings", **config.shown(settings))
         for remark in setting_rules.remarks(settings.api_key, simulated=simulated):
             log.get("api").warning(remark)
+        for spot in readiness.blind_spots(settings):
+            log.get("api").warning(spot)
         log.get("api").info("started", pid=os.getpid())
         Server(app, settings, actor, station).run()
 

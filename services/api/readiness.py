@@ -89,7 +89,8 @@ def account_faults(account: AccountState) -> Iterator[str]:
         yield f"GetAccount fails ({account.read_error}): the last answer holds."
     if account.sandbox:
         yield "The SES account is in the sandbox: it sends to verified addresses only."
-    if account.sending_enabled is False:
+    # Once mail is accepted again the hold is over; GetAccount says so only minutes later.
+    if account.sending_enabled is False and account.hold is not None:
         yield "Sending is switched off for the SES account."
     if account.enforcement not in {"", "HEALTHY"}:
         yield f"The SES account is under {account.enforcement.lower()}."
@@ -101,12 +102,22 @@ def _held(hold: AccountHold) -> str:
     return f"Sending waits: {why}{detail}; next try at {schedule.in_utc(hold.probe_at)}."
 
 
+def is_deaf(sent: int, heard: int) -> bool:
+    """Tell whether too few of the mails that should have had an event had one."""
+    return sent >= 20 and heard < 0.99 * sent
+
+
 def _sending_faults(writer: WriterState) -> Iterator[str]:
     if writer.trouble:
         yield f"The writer has trouble: {writer.trouble}."
     if writer.unknown_held:
         count = f"{writer.unknown_held} mail{'s' if writer.unknown_held > 1 else ''}"
         yield f"SES's answer was lost for {count}, and no event has told yet."
+    if is_deaf(writer.sent, writer.heard):
+        yield (
+            f"Events do not arrive: of {writer.sent} mails sent a while ago only {writer.heard} had"
+            " one; look at the SNS subscription and the configuration set."
+        )
     if writer.bulk_refused:
         yield f"SES refuses bulk calls ({writer.bulk_refused}): mail goes out one by one."
 

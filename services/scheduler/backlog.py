@@ -33,9 +33,12 @@ class Backlog:
         return len(self._due)
 
     def hear(self, digest: WorkDigest) -> None:
-        """Take a whole digest in place of all that was known."""
-        self._due = {Line(work.topic, work.urgent): work.next_due for work in digest.topics}
-        self._beyond = digest.next_due
+        """Take a whole digest in place of all that was known, another one on top of it."""
+        told = {Line(work.topic, work.urgent): work.next_due for work in digest.topics}
+        if digest.whole:
+            self._due, self._beyond = told, digest.next_due
+        else:
+            self._due |= told
 
     def answered(self, line: Line, next_due: int | None, now: Now, *, is_empty: bool) -> None:
         """Take what a claim left of a line."""

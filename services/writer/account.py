@@ -16,6 +16,7 @@ DAY_MS = 86_400_000
 PROBE_LIMIT_S = 30.0
 """A probe that has not been heard of for so long (a call takes 20 s) is given up."""
 
+BULK_SILENT_S = 180.0
 QUOTA_PAUSE_MS = 60_000
 _REFRESH_S = 1.0
 _NEAR = 2_000
@@ -32,6 +33,7 @@ class Account:
         self._probe_until = 0.0
         self._left: int | None = None
         self._left_at = -1.0
+        self._bulk_heard: float | None = None
         self._row: Row = ()
         self.hold: Hold | None = None
         self.load()
@@ -81,7 +83,7 @@ class Account:
 
     def count_gated(self, count: int) -> None:
         """Count recipients let through the gate against what the quota leaves."""
-        if self._left is not None and count > 0:
+        if self._left is not None:
             self._left -= count
 
     def quota_left(self, now: Now) -> int | None:
@@ -125,6 +127,8 @@ class Account:
             self._store.run("set_read_error", (message.error,))
             self.load()
             return
+        if message.at == self._row[5]:
+            return  # the same read said again: it knows nothing of what came after it
         values = (
             message.max_rate,
             message.quota,
@@ -146,10 +150,19 @@ class Account:
         ):
             self._hold(None)
 
-    def refuse_bulk(self, reason: str) -> None:
-        """Remember that SES refuses SendBulkEmail as such."""
-        self._store.run("set_bulk_refused", (reason,))
-        self.load()
+    def refuse_bulk(self, reason: str, now: Now) -> None:
+        """Remember that SES refuses SendBulkEmail as such; senders say so again each minute."""
+        self._bulk_heard = now.mono
+        if reason != self.bulk_refused:
+            self._store.run("set_bulk_refused", (reason,))
+            self.load()
+
+    def forget_bulk(self, now: Now) -> None:
+        """Forget that bulk calls are refused once no sender has said so for a while."""
+        if self._bulk_heard is None:
+            self._bulk_heard = now.mono  # a fresh writer listens first
+        if self.bulk_refused and now.mono - self._bulk_heard > BULK_SILENT_S:
+            self.refuse_bulk("", now)
 
     def state(self, now: Now) -> AccountState:
         """Answer what the digest and the API say of the account."""

@@ -1,6 +1,7 @@
 """The writer: takes messages, writes them in one transaction a turn, then answers."""
 
 from collections.abc import Callable, Iterable
+from typing import NamedTuple, TypeAlias
 
 from typing_extensions import override
 
@@ -8,7 +9,7 @@ from services.writer import digest, evidence, gates, orders
 from services.writer.account import Account
 from services.writer.apply import Rules, apply
 from services.writer.book import Book
-from services.writer.refusal import divide, refuse
+from services.writer.refusal import Refusals, divide, refuse
 from shared import log
 from shared import protocol as p
 from shared.actor import Actor
@@ -23,6 +24,18 @@ SWEEP_S = 0.02
 ROOM_BYTES = 4 * 1024 * 1024
 
 
+Work: TypeAlias = set[tuple[int, int]]
+"""Topics (and lanes) that have more mail waiting than before."""
+
+
+class Written(NamedTuple):
+    """What one message led to: answers, what moved state by state, and new work."""
+
+    letters: list[Letter]
+    moved: list[int]
+    work: Work
+
+
 class WriterActor(Actor):
     """Owns the database; everything that must survive passes here."""
 
@@ -34,8 +47,9 @@ class WriterActor(Actor):
         self._account = Account(store, rules.rate)
         self._levels = digest.Levels(rules.epoch)
         self._totals = list(store.row("totals") or [0] * len(State))
-        self._proving = False
+        self._evidence = evidence.Evidence(0, 0, None, None)
         self._trouble = ""
+        self._refusals = Refusals()
         self._is_sweeping = True
         self._chores_at = 0.0
 
@@ -51,10 +65,9 @@ class WriterActor(Actor):
         if not self._taken:
             return ()
         taken, self._taken = self._taken, []
-        letters, new_work = self._write(taken, now)
-        if new_work:
-            letters += self._levels.work(self._store, self._account, now)
-        return letters
+        letters, changed = self._write(taken, now)
+        news = self._levels.news(self._store, self._account, now, changed)
+        return letters if news is None else [*letters, news]
 
     @override
     def tick(self, now: Now) -> Iterable[Letter]:
@@ -68,7 +81,7 @@ class WriterActor(Actor):
             if self._trouble:
                 self._try_disk()
         if self._levels.is_due(now):
-            letters += self._levels.work(self._store, self._account, now)
+            letters.append(self._levels.work(self._store, self._account, now))
             letters += self._levels.rest(self._account, now, self._condition())
         return letters
 
@@ -100,61 +113,65 @@ class WriterActor(Actor):
         }
 
     def _condition(self) -> digest.Condition:
-        return digest.Condition(self._trouble, self._totals[State.UNKNOWN], self._proving)
+        unknown = self._totals[State.UNKNOWN]
+        return digest.Condition(self._trouble, unknown, self._evidence.sent, self._evidence.heard)
 
-    def _write(self, taken: list[p.Message], now: Now) -> tuple[list[Letter], bool]:
+    def _write(self, taken: list[p.Message], now: Now) -> tuple[list[Letter], Work]:
         """Apply each message in a savepoint of its own and commit them together."""
         letters: list[Letter] = []
         moved = [0] * len(State)
-        new_work = False
+        changed: Work = set()
         try:
             self._store.begin()
             for message in taken:
-                book = Book(self._store, now)
-                answers, counts = self._apply_one(book, message)
+                said = self._refusals.said(message, now)
+                if said is not None:
+                    letters.append(said)
+                    continue
+                answers, counts, work = self._apply_one(Book(self._store, now), message)
                 letters += answers
                 moved = [total + count for total, count in zip(moved, counts, strict=True)]
-                new_work = new_work or book.new_work
+                changed |= work
             self._store.commit()
         except StorageFullError as error:
             self._undo(error)
-            return [
-                letter
-                for message in taken
-                for letter in refuse(self._store, message, "storage_full")
-            ], False
+            return self._refuse_all(taken, now), set()
         self._committed(moved)
         self._is_sweeping |= any(isinstance(message, p.CancelTopic) for message in taken)
-        return letters, new_work
+        return letters, changed
 
-    def _apply_one(self, book: Book, message: p.Message) -> tuple[list[Letter], list[int]]:
+    def _refuse_all(self, taken: list[p.Message], now: Now) -> list[Letter]:
+        refused = [x for one in taken for x in refuse(self._store, one, "storage_full")]
+        self._refusals.note(refused, now)
+        return refused
+
+    def _apply_one(self, book: Book, message: p.Message) -> Written:
         """Apply one message; one that cannot be applied is refused by name, the rest goes on."""
         try:
             with self._store.savepoint():
                 letters = list(apply(message, book, self._account, self._rules))
-                return letters, book.write()
+                return Written(letters, book.write(), book.work)
         except StoreError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this message's own fault
             self._account.load()
-            return self._apply_parts(book.now, message, error)
+            self._log.warning("a message cannot be written", exc_info=error)
+            return self._apply_parts(book.now, message)
 
-    def _apply_parts(
-        self, now: Now, message: p.Message, fault: Exception
-    ) -> tuple[list[Letter], list[int]]:
+    def _apply_parts(self, now: Now, message: p.Message) -> Written:
         """Find the poison in a message of many parts: the others are written all the same."""
-        kind, parts = type(message).__name__, divide(message)
+        parts = divide(message)
         if len(parts) < 2:
-            self._log.error("refused a poisonous message", message=kind, exc_info=fault)
-            return list(refuse(self._store, message, "poisonous")), [0] * len(State)
-        self._log.warning("a message cannot be written whole", message=kind, exc_info=fault)
-        letters: list[Letter] = []
-        moved = [0] * len(State)
-        for part in parts:
-            answers, counts = self._apply_one(Book(self._store, now), part)
-            letters += answers
-            moved = [total + count for total, count in zip(moved, counts, strict=True)]
-        return letters, moved
+            self._log.error("refused a poisonous message", message=type(message).__name__)
+            refused = list(refuse(self._store, message, "poisonous"))
+            self._refusals.note(refused, now)
+            return Written(refused, [0] * len(State), set())
+        written = [self._apply_one(Book(self._store, now), part) for part in parts]
+        return Written(
+            [letter for one in written for letter in one.letters],
+            [sum(counts) for counts in zip(*(one.moved for one in written), strict=True)],
+            set().union(*(one.work for one in written)),
+        )
 
     def _transact(self, work: Callable[[], list[int]]) -> None:
         """Run a piece of the writer's own work in a transaction of its own."""
@@ -171,8 +188,9 @@ class WriterActor(Actor):
         book = Book(self._store, now)
         gates.expire(book, self._rules.boot)
         found = evidence.gather(book, self._rules.unknown_after_ms)
-        self._proving = evidence.is_proving(found)
+        self._evidence = found
         evidence.settle(book, self._rules.on_unknown, self._rules.unknown_after_ms, found)
+        self._account.forget_bulk(now)
         digest.age(self._store, now)
         return book.write()
 

@@ -59,7 +59,7 @@ def _apply_rest(message: p.Message, book: Book, account: Account) -> Iterator[Le
         case p.AccountRead():
             account.take_read(message, book.now)
         case p.BulkRefused():
-            account.refuse_bulk(message.reason)
+            account.refuse_bulk(message.reason, book.now)
         case p.EarOpen():
             evidence.hear(book)
         case _:
@@ -73,7 +73,7 @@ def _claim(book: Book, message: p.ClaimWork, account: Account, rules: Rules) -> 
     for claim in message.claims:
         most = claim.jobs if allowed is None else allowed
         taken = claims.claim(book, claim, rules.boot, most)
-        if allowed is not None and taken.jobs:
+        if allowed and taken.jobs:
             account.begin_probe(taken.jobs[0].job, book.now)
             allowed = 0
         claimed.append(taken)

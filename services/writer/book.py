@@ -56,7 +56,7 @@ class Book:
     def __init__(self, store: Store, now: Now) -> None:
         self.store = store
         self.now = now
-        self.new_work = False
+        self.work: set[tuple[int, int]] = set()
         self._topics: dict[int, list[int]] = defaultdict(lambda: [0] * len(State))
         self._results: dict[tuple[int, Feedback], int] = defaultdict(int)
         self._sent: dict[int, int] = defaultdict(int)
@@ -90,7 +90,7 @@ class Book:
     def wait(self, topic: int, urgent: int, due_at: int) -> None:
         """Say that a topic has mail waiting from that time on."""
         self.store.run("add_work", (topic, urgent, due_at))
-        self.new_work = True
+        self.work.add((topic, urgent))
 
     def write(self) -> list[int]:
         """Add everything to the database; answer what moved, state by state."""

@@ -78,7 +78,7 @@ def _take(book: Book, claim: Claim, jobs: int, cutoff: int) -> list[Taken]:
     """
     key = (claim.topic, int(claim.urgent), book.now.ms)
     wanted, calls = jobs * claim.size, jobs * SMALL_JOBS
-    taken = _take_retries(book, key, wanted, calls)
+    taken = _take_retries(book, (*key, cutoff), wanted, calls)
     wanted -= sum(len(group.rows) for group in taken)
     batches = book.store.rows("due_batches", (*key, cutoff, calls - len(taken)))
     for batch, first, last in batches:
@@ -93,7 +93,9 @@ def _take(book: Book, claim: Claim, jobs: int, cutoff: int) -> list[Taken]:
     return taken
 
 
-def _take_retries(book: Book, key: tuple[int, int, int], wanted: int, calls: int) -> list[Taken]:
+def _take_retries(
+    book: Book, key: tuple[int, int, int, int], wanted: int, calls: int
+) -> list[Taken]:
     by_batch: dict[int, list[int]] = {}
     for recipient, batch in book.store.rows("due_retries", (*key, wanted)):
         by_batch.setdefault(batch, []).append(recipient)

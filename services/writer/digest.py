@@ -2,10 +2,12 @@
 
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from services.writer.account import Account
 from shared.clock import Now
 from shared.protocol import RateDigest, TopicWork, WorkDigest, WriterState
-from shared.store.write import Store
+from shared.store.write import Row, Store
 from shared.wire import Letter
 
 EVERY_S = 0.5
@@ -18,7 +20,8 @@ class Condition(NamedTuple):
 
     trouble: str
     unknown_held: int
-    events_proven: bool
+    sent: int
+    heard: int
 
 
 class Levels:
@@ -33,23 +36,36 @@ class Levels:
         """Tell whether the half-second round is due."""
         return now.mono >= self.next_due
 
-    def work(self, store: Store, account: Account, now: Now) -> list[Letter]:
-        """Say which topics have mail due within two seconds."""
-        self._seq += 1
+    def work(self, store: Store, account: Account, now: Now) -> Letter:
+        """Say every topic that has mail due within two seconds."""
         horizon = now.ms + HORIZON_MS
-        rows = store.rows("due_work", (horizon,))
         later = store.row("later_work", (horizon,))
+        rows = store.rows("due_work", (horizon,))
+        return self._digest(rows, later[0] if later else None, account, now)
+
+    def news(
+        self, store: Store, account: Account, now: Now, changed: set[tuple[int, int]]
+    ) -> Letter | None:
+        """Say at once which of the topics that changed have mail due within two seconds."""
+        horizon = now.ms + HORIZON_MS
+        rows = [row for key in changed for row in store.rows("work_of", (*key, horizon))]
+        if not rows:
+            return None
+        digest = self._digest(rows, None, account, now)
+        return digest._replace(message=replace(digest.message, whole=False))
+
+    def _digest(self, rows: list[Row], next_due: int | None, account: Account, now: Now) -> Letter:
+        self._seq += 1
         hold = account.hold
         message = WorkDigest(
             epoch=self._epoch,
             seq=self._seq,
             topics=tuple(TopicWork(topic, bool(urgent), due) for topic, urgent, due in rows),
-            next_due=later[0] if later else None,
-            rate=account.rate,
+            next_due=next_due,
             held_until=now.mono + (hold.probe_at - now.ms) / 1000 if hold else 0.0,
             probing=hold is not None,
         )
-        return [Letter("scheduler", message)]
+        return Letter("scheduler", message)
 
     def rest(self, account: Account, now: Now, condition: Condition) -> list[Letter]:
         """Tell the broker the rate, and the API whether a post can be stored."""
@@ -62,8 +78,9 @@ class Levels:
             trouble=condition.trouble,
             account=account.state(now),
             unknown_held=condition.unknown_held,
-            events_proven=condition.events_proven,
             bulk_refused=account.bulk_refused,
+            sent=condition.sent,
+            heard=condition.heard,
         )
         return [
             Letter("broker", RateDigest(self._epoch, self._seq, account.rate)),

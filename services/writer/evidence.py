@@ -19,12 +19,16 @@ class Evidence(NamedTuple):
 
     `sent` and `heard` count accepted mails of the last day that are older than UNKNOWN_AFTER, and
     those of them that had an event; the webhook was up from `ear_since` to `ear_last` (ms).
+    `near_sent` and `near_heard` count the same since a minute before the mail in question: a
+    short deafness among a million mails would hide in the day's share.
     """
 
     sent: int
     heard: int
     ear_since: int | None
     ear_last: int | None
+    near_sent: int = 0
+    near_heard: int = 0
 
 
 class Resolution(enum.Enum):
@@ -37,7 +41,10 @@ class Resolution(enum.Enum):
 
 def is_proving(evidence: Evidence) -> bool:
     """Tell whether events are known to arrive, so that their absence means something."""
-    return evidence.sent >= PROOF_MAILS and evidence.heard >= PROOF_SHARE * evidence.sent
+    is_near = evidence.near_heard >= PROOF_SHARE * evidence.near_sent
+    return (
+        is_near and evidence.sent >= PROOF_MAILS and evidence.heard >= PROOF_SHARE * evidence.sent
+    )
 
 
 def resolve(policy: OnUnknown, since: int, evidence: Evidence, now_ms: int) -> Resolution:
@@ -75,19 +82,28 @@ def settle(book: Book, policy: OnUnknown, unknown_after_ms: int, evidence: Evide
     latest = book.now.ms - unknown_after_ms if waits else book.now.ms
     # What lies before the webhook's last gap cannot be proven: it is not even looked at.
     earliest = evidence.ear_since or 0 if waits else 0
-    found = book.store.rows("settled_unknowns", (earliest, latest))
-    if not found:
+    if resolve(policy, earliest, evidence, book.now.ms) is Resolution.HOLD:
         return
-    resolution = resolve(policy, earliest, evidence, book.now.ms)
-    cancelled: dict[int, int] = dict(found)
-    for recipient, who in moves.standings(book, cancelled).items():
-        if resolution is Resolution.SENT:
-            moves.to_sent(book, who, Cause.ASSUMED_SENT, book.now.ms, "")
-        elif resolution is Resolution.RESEND and cancelled[recipient]:
-            moves.to_stopped(book, who, Cause.CANCELLED)
-        elif resolution is Resolution.RESEND:
-            moves.to_queue(book, who, Cause.ABSENT, book.now.ms)
-            book.store.run("set_flag", (moves.MAYBE_DUPLICATE, recipient))
+    found = {row[0]: row for row in book.store.rows("settled_unknowns", (earliest, latest))}
+    for recipient, who in moves.standings(book, found).items():
+        _, since, cancelled = found[recipient]
+        near = _near(book, evidence, since, unknown_after_ms) if waits else evidence
+        match resolve(policy, since, near, book.now.ms):
+            case Resolution.SENT:
+                moves.to_sent(book, who, Cause.ASSUMED_SENT, book.now.ms, "")
+            case Resolution.RESEND if cancelled:
+                moves.to_stopped(book, who, Cause.CANCELLED)
+            case Resolution.RESEND:
+                moves.to_queue(book, who, Cause.ABSENT, book.now.ms)
+                book.store.run("set_flag", (moves.MAYBE_DUPLICATE, recipient))
+            case Resolution.HOLD:
+                continue
+
+
+def _near(book: Book, evidence: Evidence, since: int, unknown_after_ms: int) -> Evidence:
+    minutes = (since // 60_000 - 1, (book.now.ms - unknown_after_ms) // 60_000)
+    sent, heard = book.store.row("sent_minutes", minutes) or (0, 0)
+    return evidence._replace(near_sent=sent, near_heard=heard)
 
 
 def hear(book: Book) -> None:

@@ -36,8 +36,9 @@ def _open(book: Book, job: JobId, row: Row, boot: str, account: Account) -> Gate
         if lease.gated_at is None:
             give_back(book, lease)
         return Gate(job, ())
+    # A renewal is the same attempt, made later: what is known of its time is the newest gate.
+    book.store.run("open_gate", (book.now.ms, job))
     if lease.gated_at is None:
-        book.store.run("open_gate", (book.now.ms, job))
         book.store.run("count_attempts", (ids(open_ids),))
         account.count_gated(len(open_ids))
     return Gate(job, tuple(RecipientId(recipient) for recipient in open_ids))
@@ -49,7 +50,7 @@ def welcome(book: Book, message: Hello, boot: str) -> Letter:
     The journal survives the end of a process, not of the machine: only for a lease of this boot
     does it prove that a call never began.
     """
-    for row in book.store.rows("former_leases", (message.sender, message.epoch)):
+    for row in book.store.rows("former_leases", (message.sender, message.epoch, boot)):
         lease, lease_boot = lease_of(row), row[7]
         is_told = message.started is not None and lease_boot == boot
         if is_told and lease.job not in (message.started or ()):
@@ -63,7 +64,7 @@ def welcome(book: Book, message: Hello, boot: str) -> Letter:
 def reconcile(book: Book, message: Holding) -> None:
     """Give back what was leased to a sender and never reached it."""
     limit = book.now.mono - HELD_WITHIN_S
-    for row in book.store.rows("idle_leases", (message.sender, message.epoch, limit)):
+    for row in book.store.rows("idle_leases", (message.sender, limit)):
         if row[0] not in message.jobs:
             give_back(book, lease_of(row))
 

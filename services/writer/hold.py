@@ -44,11 +44,26 @@ def renew(hold: Hold | None, reason: str, detail: str, now_ms: int) -> Hold:
     return Hold(reason, detail, since, failures, now_ms + int(delay * 1000))
 
 
+def told(reason: str, now_ms: int) -> Hold:
+    """Hold because GetAccount says so; no call was refused for it."""
+    return Hold(reason, "GetAccount says so", now_ms, 0, now_ms + int(probe_delay(1) * 1000))
+
+
+def is_told(hold: Hold) -> bool:
+    """Tell whether GetAccount alone spoke for a hold, so that it alone may lift it.
+
+    A refused call may be about more, such as a configuration set that is paused.
+    """
+    return hold.failures == 0
+
+
 def judge(hold: Hold | None, streak: Streak, answers: Sequence[Answer], now_ms: int) -> Hold | None:
     """Answer the hold that follows from one call's answers.
 
     The caller passes only calls that may change it: while a hold stands, the probe's alone.
     """
+    if not answers:
+        return hold  # the call was not made
     verdicts = {answer.verdict for answer in answers}
     for answer in answers:
         if answer.verdict is Verdict.ACCOUNT:

@@ -1,6 +1,7 @@
 """Outcomes: what SES answered becomes states, retries, history and the account's state."""
 
 import zlib
+from collections.abc import Collection
 
 from services.writer import moves
 from services.writer.account import Account
@@ -37,8 +38,6 @@ def _apply(book: Book, outcome: Outcome, lease: Lease, account: Account) -> None
             _put_back(book, who, lease, book.now.ms)
         else:
             _answered(book, who, lease, answer)
-    if lease.gated_at is not None:
-        account.count_gated(-len(lease.recipients))
     account.judge(outcome.answers, lease.job, book.now)
     book.store.run("drop_leases", (ids([lease.job]),))
     adopt_orphans(book, outcome.answers)
@@ -60,6 +59,16 @@ def _apply_late(book: Book, outcome: Outcome) -> None:
             if row is not None and row[0] == outcome.job and answer.verdict is not Verdict.UNKNOWN:
                 lease = Lease(outcome.job, who.batch, who.topic, who.urgent, [], None, row[1])
                 _refused(book, who, lease, answer)
+    _put_back_late(book, outcome, late)
+
+
+def _put_back_late(book: Book, outcome: Outcome, named: Collection[int]) -> None:
+    """Whom a late outcome does not name was surely not sent."""
+    rows = book.store.rows("unknown_of", (outcome.job,))
+    unknown: dict[int, int] = {row[0]: row[1] for row in rows if row[0] not in named}
+    for recipient, who in moves.standings(book, unknown).items():
+        lease = Lease(outcome.job, who.batch, who.topic, who.urgent, [], None, unknown[recipient])
+        _put_back(book, who, lease, book.now.ms)
 
 
 def _answered(book: Book, who: Standing, lease: Lease, answer: Answer) -> None:

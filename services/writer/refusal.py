@@ -1,16 +1,49 @@
 """Refusals: what is answered to a message that could not be written."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 import msgspec
 from msgspec.structs import replace
 
 from shared import protocol as p
+from shared.clock import Now
 from shared.store.write import Store
 from shared.wire import Letter
 
+REMEMBERED_S = 60.0
+
 M = TypeVar("M", bound=p.Message)
+
+
+class Refusals:
+    """What was refused lately, so that a repeat of it gets the same answer.
+
+    A second copy of a submission may wait in the mailbox while the first is refused for want of
+    room; to store it then would make the refusal a lie, and the client's next try a double.
+    """
+
+    def __init__(self) -> None:
+        self._said: dict[str, tuple[Letter, float]] = {}
+
+    def note(self, letters: Iterable[Letter], now: Now) -> None:
+        """Remember refusals for as long as copies may be under way."""
+        self._said = {key: said for key, said in self._said.items() if said[1] > now.mono}
+        for letter in letters:
+            match letter.message:
+                case p.NotStored(submission=key) | p.OrderFailed(order=key):
+                    self._said[key] = (letter, now.mono + REMEMBERED_S)
+                case _:
+                    continue
+
+    def said(self, message: p.Message, now: Now) -> Letter | None:
+        """Answer what this submission or order was refused with, if it was."""
+        match message:
+            case p.Submit(submission=key) | p.CancelTopic(order=key):
+                letter, until = self._said.get(key, (None, 0.0))
+                return letter if until > now.mono else None
+            case _:
+                return None
 
 
 def refuse(store: Store, message: p.Message, code: str) -> Iterator[Letter]:

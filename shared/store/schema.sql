@@ -135,6 +135,7 @@ CREATE TABLE unknown (
     cancelled INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX unknown_since ON unknown (since);
+CREATE INDEX unknown_job ON unknown (job);
 
 -- Every event of a recipient; the key makes SNS's repeats count once.
 CREATE TABLE result (

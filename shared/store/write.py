@@ -27,6 +27,7 @@ class Store:
         self.path = path
         self._connection = open_writer(path, cache_mb, mmap_mb)
         self.commit_ms: deque[float] = deque(maxlen=512)
+        self._changes = 0
         self.migrated = migrate.migrate(self._connection)
 
     def begin(self) -> None:
@@ -35,9 +36,11 @@ class Store:
 
     def commit(self) -> None:
         """Make the turn durable: back only when the disk has it (synchronous=FULL)."""
-        begin = clock.read().mono
+        began, changes = clock.read().mono, self._connection.total_changes()
         self._execute("COMMIT")
-        self.commit_ms.append((clock.read().mono - begin) * 1000)
+        if changes > self._changes:  # a commit of nothing costs nothing, and tells nothing
+            self.commit_ms.append((clock.read().mono - began) * 1000)
+        self._changes = changes
 
     def rollback(self) -> None:
         """Undo the whole turn; SQLite may have done so itself on a full disk."""

@@ -63,13 +63,14 @@ ON CONFLICT (topic, urgent) DO UPDATE SET next_due = min(next_due, excluded.next
 -- claimed_before: the leases of a claim that was answered already
 SELECT job, topic, urgent, batch, recipients FROM lease WHERE claim = ? ORDER BY job;
 
--- cutoff: batches up to this one are cancelled
-SELECT cancelled_upto FROM topic WHERE id = ?;
+-- cutoff: up to this batch what waits is cancelled, though its rows do not say so yet
+SELECT CASE WHEN swept_upto < cancelled_upto THEN cancelled_upto ELSE 0 END
+FROM topic WHERE id = ?;
 
 -- due_retries: recipients of a topic whose next turn has come
 SELECT retry.recipient, recipient.batch
 FROM retry JOIN recipient ON recipient.id = retry.recipient
-WHERE retry.topic = ? AND retry.urgent = ? AND retry.due_at <= ?
+WHERE retry.topic = ? AND retry.urgent = ? AND retry.due_at <= ? AND recipient.batch > ?
 ORDER BY retry.due_at LIMIT ?;
 
 -- due_batches: batches of a topic whose time has come, and where their cursors stand
@@ -104,7 +105,11 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- next_due: when a topic's first waiting mail is due
 SELECT min(due_at) FROM (
-    SELECT min(due_at) AS due_at FROM retry WHERE topic = ?1 AND urgent = ?2
+    SELECT (
+        SELECT retry.due_at FROM retry JOIN recipient ON recipient.id = retry.recipient
+        WHERE retry.topic = ?1 AND retry.urgent = ?2 AND recipient.batch > ?3
+        ORDER BY retry.due_at LIMIT 1
+    ) AS due_at
     UNION ALL
     SELECT (
         SELECT due_at FROM batch
@@ -139,11 +144,11 @@ DELETE FROM lease WHERE job IN (SELECT value FROM carray(?));
 
 -- former_leases: what earlier epochs of a sender held
 SELECT job, batch, topic, urgent, recipients, gated_at, cancelled, boot FROM lease
-WHERE sender = ? AND epoch <> ?;
+WHERE sender = ? AND (epoch < ? OR boot <> ?);
 
 -- idle_leases: jobs of a sender's epoch without an attempt, claimed before a time
 SELECT job, batch, topic, urgent, recipients, gated_at, cancelled FROM lease
-WHERE sender = ? AND epoch = ? AND gated_at IS NULL AND claimed_mono < ?;
+WHERE sender = ? AND gated_at IS NULL AND claimed_mono < ?;
 
 -- overdue_leases: past their deadline, or of another boot
 SELECT job, batch, topic, urgent, recipients, gated_at, cancelled FROM lease
@@ -206,11 +211,14 @@ INSERT OR REPLACE INTO unknown (recipient, job, since, cancelled) VALUES (?, ?, 
 -- unknown_job: which job left it unknown
 SELECT job, cancelled FROM unknown WHERE recipient = ?;
 
+-- unknown_of: whom a job left unknown
+SELECT recipient, cancelled FROM unknown WHERE job = ?;
+
 -- drop_unknowns: no longer unknown
 DELETE FROM unknown WHERE recipient IN (SELECT value FROM carray(?));
 
 -- settled_unknowns: unknown since before a time and after another
-SELECT recipient, cancelled FROM unknown WHERE since BETWEEN ? AND ? LIMIT 500;
+SELECT recipient, since, cancelled FROM unknown WHERE since BETWEEN ? AND ? LIMIT 500;
 
 -- ── counters ──
 
@@ -322,8 +330,11 @@ UPDATE topic SET swept_upto = ? WHERE id = ?;
 
 -- ── digests ──
 
--- due_work: topics with mail due before a time, soonest first
-SELECT topic, urgent, next_due FROM work WHERE next_due <= ? ORDER BY next_due LIMIT 500;
+-- due_work: every topic with mail due before a time
+SELECT topic, urgent, next_due FROM work WHERE next_due <= ?;
+
+-- work_of: when one topic's mail is due, if that is before a time
+SELECT topic, urgent, next_due FROM work WHERE topic = ? AND urgent = ? AND next_due <= ?;
 
 -- later_work: the soonest due time after it
 SELECT min(next_due) FROM work WHERE next_due > ?;

@@ -62,7 +62,11 @@ class Talk:
 
     def digest(self, seconds: float, *topics: TopicWork, **rest) -> None:
         self.seq += 1
-        fields = {"epoch": 1, "seq": self.seq, "next_due": None, "rate": 100.0} | rest
+        fields = {
+            "epoch": 1,
+            "seq": self.seq,
+            "next_due": None,
+        } | rest
         assert self.hear(seconds, WorkDigest(topics=topics, **fields)) == []
 
     def room(self, seconds, held=0, jobs=10, size=50, sender="sender-0", epoch=7, **rest) -> None:
@@ -339,7 +343,7 @@ def test_room_of_a_dead_epoch_is_ignored_while_the_new_one_speaks(talk):
 
 def test_after_the_wall_clock_was_set_back_a_smaller_epoch_is_believed(talk):
     talk.room(3, epoch=5)
-    talk.hear(3.5, WorkDigest(0, 1, (bulk(1),), None, 100.0))
+    talk.hear(3.5, WorkDigest(0, 1, (bulk(1),), None))
     assert [claim.sender_epoch for claim in talk.claims(3.5)] == [5]
 
 
@@ -367,7 +371,7 @@ def test_without_a_digest_nothing_is_claimed(talk):
 
 def test_an_older_digest_changes_nothing(talk):
     talk.digest(1, bulk(1))
-    talk.hear(1, WorkDigest(1, 0, (), None, 100.0), WorkDigest(0, 99, (), None, 100.0))
+    talk.hear(1, WorkDigest(1, 0, (), None), WorkDigest(0, 99, (), None))
     assert len(talk.claims(1)) == 1
 
 

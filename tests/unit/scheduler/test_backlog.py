@@ -20,7 +20,7 @@ def ms(seconds: float) -> int:
 
 def digest(*topics: tuple[int, float], beyond: float | None = None) -> WorkDigest:
     works = tuple(TopicWork(topic, False, ms(due)) for topic, due in topics)
-    return WorkDigest(1, 1, works, None if beyond is None else ms(beyond), 10.0)
+    return WorkDigest(1, 1, works, None if beyond is None else ms(beyond))
 
 
 @pytest.fixture
@@ -85,3 +85,13 @@ def test_the_next_due_time_is_shown(backlog):
     assert backlog.next_due_in(at(0)) == pytest.approx(30.0)
     backlog.hear(digest((1, -5.0), beyond=30.0))
     assert backlog.next_due_in(at(0)) == 0.0
+
+
+def test_news_come_on_top_of_what_is_known_and_a_whole_digest_replaces_it():
+    backlog, now = Backlog(), Now(1.0, 1.0)
+    first, second, third = (TopicWork(topic, urgent=False, next_due=0) for topic in (1, 2, 3))
+    backlog.hear(WorkDigest(1, 1, (first, second), None))
+    backlog.hear(WorkDigest(1, 2, (third,), None, whole=False))
+    assert [line.topic for line in backlog.due(now)] == [1, 2, 3]
+    backlog.hear(WorkDigest(1, 3, (third,), None))
+    assert [line.topic for line in backlog.due(now)] == [3]

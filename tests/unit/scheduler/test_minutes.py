@@ -116,7 +116,7 @@ class World:
             for number, topic in self.topics.items()
             if topic.mails and topic.due < self.now + 2
         ]
-        self.hear(WorkDigest(1, self._seq, tuple(soon), None, self.rate))
+        self.hear(WorkDigest(1, self._seq, tuple(soon), None))
 
     def add(self, number: int, topic: Topic) -> None:
         """Accept mail: the digest is said on change."""

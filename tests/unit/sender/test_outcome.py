@@ -126,7 +126,7 @@ BULK = [
     ("ACCOUNT_DAILY_QUOTA_EXCEEDED", "", Verdict.ACCOUNT, "quota"),
     ("ACCOUNT_SUSPENDED", "", Verdict.ACCOUNT, "suspended"),
     ("ACCOUNT_SENDING_PAUSED", "", Verdict.ACCOUNT, "sending_paused"),
-    ("CONFIGURATION_SET_SENDING_PAUSED", "", Verdict.ACCOUNT, "sending_paused"),
+    ("CONFIGURATION_SET_SENDING_PAUSED", "", Verdict.ACCOUNT, "configuration"),
     ("CONFIGURATION_SET_NOT_FOUND", "", Verdict.ACCOUNT, "configuration"),
     ("CONFIGURATION_SET_DOES_NOT_EXIST", "", Verdict.ACCOUNT, "configuration"),
     ("INVALID_SENDING_POOL_NAME", "", Verdict.ACCOUNT, "configuration"),

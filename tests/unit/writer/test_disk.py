@@ -30,7 +30,7 @@ def test_a_submission_is_refused_and_nothing_of_it_is_stored(desk, full):
     assert not state(desk).storing
     assert "cannot write" in desk.writer.notes()["trouble"]
     full()
-    assert isinstance(desk.submit(many, number="s1", content=BIG), p.Stored)
+    assert isinstance(desk.submit(many, number="s2", content=BIG), p.Stored)
     assert state(desk).storing
     assert desk.counts() == {"Created": 10_002}
 

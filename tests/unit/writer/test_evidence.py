@@ -18,6 +18,11 @@ PROVEN = Evidence(sent=100, heard=100, ear_since=0, ear_last=1_000_000)
         (OnUnknown.CONFIRM_THEN_RESEND, PROVEN._replace(ear_since=501), Resolution.HOLD),
         (OnUnknown.CONFIRM_THEN_RESEND, PROVEN._replace(ear_last=900_000), Resolution.HOLD),
         (OnUnknown.CONFIRM_THEN_RESEND, PROVEN._replace(ear_since=None), Resolution.HOLD),
+        (
+            OnUnknown.CONFIRM_THEN_RESEND,
+            PROVEN._replace(near_sent=9, near_heard=8),
+            Resolution.HOLD,
+        ),
         (OnUnknown.CONFIRM_THEN_HOLD, PROVEN, Resolution.HOLD),
         (OnUnknown.RESEND_NOW, PROVEN._replace(sent=0), Resolution.RESEND),
         (OnUnknown.ASSUME_SENT, PROVEN._replace(sent=0), Resolution.SENT),
