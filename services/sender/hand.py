@@ -19,6 +19,9 @@ from shared.protocol import Addressee, Gate, Job
 LATE_S = 0.012
 """A permit may be used at most this much after its time: what the broker's window allows for."""
 
+START_WITHIN_S = 0.020
+"""And its call must have begun this much after its time, whatever came in between."""
+
 SWEEP_S = 0.05
 """How often the asks of waiting jobs are looked through."""
 
@@ -41,6 +44,7 @@ class Call(NamedTuple):
     cut: Cut
     addressees: tuple[Addressee, ...]
     is_bulk: bool
+    start_by: float = math.inf
 
     def alone(self) -> "Call":
         """The same call in the single lane, for its first recipient."""
@@ -139,6 +143,7 @@ class Hand:
             if call is not None and room > 0 and self._fits(call, grant, now):
                 self.late.append(now - grant.not_before)
                 del self.waiting[grant.job]
+                call = call._replace(start_by=grant.not_before + START_WITHIN_S)
                 self.in_air[grant.job] = call
                 return call
             self.permits.void(grant.ask, now)

@@ -1,7 +1,6 @@
 """The two calls that carry mail through a plain boto3 client on threads (SES_CLIENT=boto3)."""
 
 import asyncio
-from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -30,12 +29,12 @@ class PlainClient:
         self._client = aws.client("sesv2", pool=MOST_THREADS)
         self._threads = ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="ses")
 
-    def send(self, body: bytes, *, is_bulk: bool) -> Awaitable[Ending]:
-        """Start one call on a thread."""
+    async def send(self, body: bytes, *, is_bulk: bool) -> Ending:
+        """Make one call, on a thread."""
         operation = self._client.send_bulk_email if is_bulk else self._client.send_email
         parameters = msgspec.json.decode(body)
         loop = asyncio.get_running_loop()
-        return loop.run_in_executor(self._threads, call_once, operation, parameters)
+        return await loop.run_in_executor(self._threads, call_once, operation, parameters)
 
     async def close(self) -> None:
         """Let the threads end."""

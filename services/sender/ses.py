@@ -1,8 +1,8 @@
 """The two calls that carry mail, over the signed asynchronous way."""
 
 import asyncio
-from collections.abc import Awaitable
-from typing import Protocol
+from collections.abc import Coroutine
+from typing import Any, Protocol
 
 from services.sender.aws import Aws, Endpoint
 from services.sender.http import Post
@@ -18,7 +18,7 @@ REFRESH_PAUSE_S = 30.0
 class Way(Protocol):
     """A way to SES: takes the body of a call, answers how the call ended."""
 
-    def send(self, body: bytes, *, is_bulk: bool) -> Awaitable[Ending]:
+    def send(self, body: bytes, *, is_bulk: bool) -> Coroutine[Any, Any, Ending]:
         """Start one call."""
 
     async def close(self) -> None:
@@ -34,7 +34,7 @@ class SignedPost:
         self._post = post
         self._refreshing: asyncio.Task[None] | None = None
 
-    def send(self, body: bytes, *, is_bulk: bool) -> Awaitable[Ending]:
+    def send(self, body: bytes, *, is_bulk: bool) -> Coroutine[Any, Any, Ending]:
         """Sign at once, while the caller still holds the clock, and send."""
         self._keep_credentials()
         url = self._endpoint.url + (BULK_PATH if is_bulk else SINGLE_PATH)

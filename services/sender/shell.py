@@ -1,7 +1,7 @@
 """The sender's edge: starts calls at their moment, keeps the journal, brings the answers back."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 from typing_extensions import override
@@ -128,7 +128,14 @@ class Shell(Actor):
             body = single_body(head, call.cut, call.addressees[0], call.job.headers)
         self._spawn(self._finish(call, self._way.send(body, is_bulk=call.is_bulk)))
 
-    async def _finish(self, call: Call, sent: Awaitable[Ending]) -> None:
+    async def _finish(self, call: Call, sent: Coroutine[Any, Any, Ending]) -> None:
+        if clock.read().mono > call.start_by:
+            # Stopped or starved since the permit was looked at: a call made now would be one too
+            # many in some second at SES.
+            sent.close()
+            self._sender.withhold(call)
+            self.ring()
+            return
         ending = await sent
         now = clock.read()
         self._sender.finished(call, ending, now)

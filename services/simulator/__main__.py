@@ -1,7 +1,9 @@
 """`python -m services.simulator`: wires the stand-in together and decides nothing."""
 
+import contextlib
 import datetime
 import logging
+import os
 import random  # noqa: TID251 - chance is seeded here and handed on
 import signal
 import socket
@@ -36,6 +38,16 @@ def start_courier(end: socket.socket) -> subprocess.Popen[bytes]:
     """Start the posting child with its end of the socket pair."""
     command = [sys.executable, "-m", "services.simulator.posting", str(end.fileno())]
     return subprocess.Popen(command, pass_fds=[end.fileno()])  # noqa: S603 - our own module
+
+
+def go_first() -> None:
+    """Ask to be run before others where that is allowed: the ledger's stamps are the judge.
+
+    On a busy machine a stamp would else tell when we had our turn, not when the call came. The
+    courier, started before, keeps its place behind.
+    """
+    with contextlib.suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, 0, -10)
 
 
 def clocks() -> Clocks:
@@ -73,6 +85,7 @@ def run(settings: Settings) -> int:
     with ours, theirs:
         courier = start_courier(theirs)
         theirs.close()
+        go_first()
         dice = random.Random(settings.seed)  # noqa: S311 - repeatable on purpose
         try:
             return uvloop.run(Serving(settings, clocks(), dice).serve(ours))
