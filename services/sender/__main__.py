@@ -71,6 +71,8 @@ async def open_way(settings: Settings, aws: Aws) -> Way:
     if settings.ses_client == "boto3":
         return await asyncio.to_thread(PlainClient, aws)
     endpoint = await asyncio.to_thread(aws.endpoint)
+    # The first signature loads what all later ones have at hand; no mail shall wait for that.
+    aws.sign(endpoint, endpoint.url, b"{}")
     return SignedPost(aws, endpoint, Post(aws.tls(), endpoint.proxy, MOST_IN_AIR))
 
 

@@ -205,10 +205,13 @@ class Sender(Actor):
         """Answer a call that must be started at this moment, None if there is none."""
         return self._hand.next_call(now.mono, self._air())
 
-    def withhold(self, call: Call) -> None:
-        """Give back a call that could not be written down: it was not made."""
-        self._hand.finish(call.job.job)
-        self._close(p.Outcome(call.job.job, (), gated=True))
+    def withhold(self, call: Call, now: Now) -> None:
+        """Take back a call that was not made: it wants another permit, or goes back for good."""
+        if self._stopped_at is None:
+            self._hand.unmake(call.job.job, now.mono)
+        else:
+            self._hand.finish(call.job.job)
+            self._close(p.Outcome(call.job.job, (), gated=True))
 
     def journal_left(self) -> Iterator[p.Outcome | JobId]:
         """Answer what the journal must still know: outcomes, calls in the air, a former life's."""

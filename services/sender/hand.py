@@ -58,6 +58,7 @@ class Hand:
         self.permits = Permits()
         self.waiting: dict[JobId, Work] = {}
         self.in_air: dict[JobId, Call] = {}
+        self._flying: dict[JobId, Work] = {}
         self.late: deque[float] = deque(maxlen=512)
         self.gate_times: deque[float] = deque(maxlen=512)
         self._lane = lane
@@ -142,7 +143,7 @@ class Hand:
             call = self._call(work, now)
             if call is not None and room > 0 and self._fits(call, grant, now):
                 self.late.append(now - grant.not_before)
-                del self.waiting[grant.job]
+                self._flying[grant.job] = self.waiting.pop(grant.job)
                 call = call._replace(start_by=grant.not_before + START_WITHIN_S)
                 self.in_air[grant.job] = call
                 return call
@@ -173,4 +174,10 @@ class Hand:
 
     def finish(self, job: JobId) -> None:
         """Let go of a job whose call has ended."""
+        del self.in_air[job], self._flying[job]
+
+    def unmake(self, job: JobId, now: float) -> None:
+        """Let a job wait again whose call was not made: its gate is not used up."""
         del self.in_air[job]
+        work = self.waiting[job] = self._flying.pop(job)
+        self._want(work, now)

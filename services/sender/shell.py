@@ -104,7 +104,7 @@ class Shell(Actor):
             if self._note_begin(call, now):
                 self._start(call)
             else:
-                self._sender.withhold(call)
+                self._sender.withhold(call, now)
 
     def _note_begin(self, call: Call, now: Now) -> bool:
         """Write down that a call begins: after a kill, one that is not written was never made."""
@@ -129,11 +129,12 @@ class Shell(Actor):
         self._spawn(self._finish(call, self._way.send(body, is_bulk=call.is_bulk)))
 
     async def _finish(self, call: Call, sent: Coroutine[Any, Any, Ending]) -> None:
-        if clock.read().mono > call.start_by:
+        now = clock.read()
+        if now.mono > call.start_by:
             # Stopped or starved since the permit was looked at: a call made now would be one too
             # many in some second at SES.
             sent.close()
-            self._sender.withhold(call)
+            self._sender.withhold(call, now)
             self.ring()
             return
         ending = await sent

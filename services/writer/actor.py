@@ -162,7 +162,8 @@ class WriterActor(Actor):
         """Find the poison in a message of many parts: the others are written all the same."""
         parts = divide(message)
         if len(parts) < 2:
-            self._log.error("refused a poisonous message", message=type(message).__name__)
+            kind = type(message).__name__
+            self._log.error("refused a poisonous message", message=kind, exc_info=True)
             refused = list(refuse(self._store, message, "poisonous"))
             self._refusals.note(refused, now)
             return Written(refused, [0] * len(State), set())

@@ -237,6 +237,19 @@ class TestPermit:
         talk.permits((again, talk.mono))
         assert talk.call() is not None
 
+    def test_a_call_that_was_not_made_in_its_time_wants_another_permit(self, talk):
+        talk.ready(talk.job(1))
+        ((ask, _),) = talk.asks()
+        talk.permits((ask, talk.mono))
+        call = talk.call()
+        assert call.start_by == pytest.approx(talk.mono + 0.02)
+        talk.sender.withhold(call, talk.now)
+        talk.wait(0.02)
+        ((again, _),) = talk.asks()
+        assert again != ask
+        talk.permits((again, talk.mono))
+        assert talk.call().job.job == 1
+
     def test_a_lost_permit_heals_by_a_new_ask(self, talk):
         job = talk.job(1)
         talk.ready(job)

@@ -16,7 +16,7 @@ class NotedSender:
     def __init__(self):
         self.withheld, self.ended, self.unwritten, self.reports = [], [], [], ()
 
-    def withhold(self, call):
+    def withhold(self, call, now):
         self.withheld.append(call.job.job)
 
     def finished(self, call, ending, now):
