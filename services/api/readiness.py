@@ -84,7 +84,8 @@ def account_faults(account: AccountState) -> Iterator[str]:
         yield _held(account.hold)
     if account.read_at is None:
         why = account.read_error or "it has not been asked yet"
-        yield f"GetAccount has no answer ({why}): the rate is {account.rate:g}/s by setting."
+        source = "until it has" if account.rate_source == "fallback" else "by setting"
+        yield f"GetAccount has no answer ({why}): the rate is {account.rate:g}/s {source}."
     elif account.read_error:
         yield f"GetAccount fails ({account.read_error}): the last answer holds."
     if account.sandbox:

@@ -104,13 +104,17 @@ class Stack:
 
     def start(self) -> "Stack":
         """Start supervisord on the project's own supervisord.conf and wait for /ready."""
+        self.start_without_waiting()
+        self.wait_ready()
+        return self
+
+    def start_without_waiting(self) -> None:
+        """Start it for a test that expects trouble."""
         data = self.folder / "data"
         data.mkdir(parents=True, exist_ok=True)
         (self.folder / "env").touch()
         conf = launch.write(wire.run_folder(data), self.workers)
         self.spawn([sys.executable, "-m", "supervisor.supervisord", "-c", str(conf)])
-        self.wait_ready()
-        return self
 
     def spawn(self, command: list[str], cwd: Path = ROOT) -> None:
         """Start the simulator, where it is wanted, and a command that is or becomes supervisord."""
@@ -280,7 +284,11 @@ class Stack:
         return {k: v for k, v in self.topic(name)["request_counts"].items() if v}
 
     def wait_counts(self, wanted: dict[str, int], topic: str = "news", seconds: float = 60) -> None:
-        until(f"{topic} is {wanted}", lambda: self.counts(topic) == wanted, seconds)
+        seen: list[dict[str, int]] = []
+        try:
+            until("", lambda: not seen.append(self.counts(topic)) and seen[-1] == wanted, seconds)
+        except AssertionError:
+            raise AssertionError(f"{topic} is {seen[-1:]} and never {wanted}") from None
 
     # ── the far side ──
 

@@ -45,7 +45,7 @@ def run(stack: Stack, *command: str, **more: str) -> subprocess.CompletedProcess
 def status(stack: Stack) -> dict[str, str]:
     """Answer what supervisorctl says of each process, GROUP:NAME → STATE …"""
     lines = run(stack, "scripts.launch", "ctl", "status").stdout.splitlines()
-    return {name: state for name, state in (line.split(maxsplit=1) for line in lines)}
+    return dict(line.split(maxsplit=1) for line in lines)
 
 
 def checkout(folder: Path) -> Path:
