@@ -412,7 +412,6 @@ class Outcome(Part, frozen=True):
 
     job: JobId
     answers: tuple[Answer, ...]
-    gated: bool = True
 
 
 class RecordOutcomes(Message, frozen=True):

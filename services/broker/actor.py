@@ -116,8 +116,7 @@ class BrokerActor(Actor):
         return {"limit": limit}
 
     def _hear_rate(self, digest: RateDigest, now: float) -> None:
-        # After a silence even a smaller epoch is believed: the wall clock was set back.
-        known = self._allowed if now - self._allowed_at <= RATE_EXPIRES_S else None
+        known = self._allowed
         if known is None or (digest.epoch, digest.seq) >= (known.epoch, known.seq):
             self._allowed = digest
             self._allowed_at = now

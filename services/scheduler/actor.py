@@ -113,7 +113,7 @@ class SchedulerActor(Actor):
         return {"waits": self._waits}
 
     def _hear_digest(self, digest: WorkDigest, now: Now) -> None:
-        known = self._live_digest(now.mono)
+        known = self._digest
         if known is None or (digest.epoch, digest.seq) >= (known.epoch, known.seq):
             self._digest = digest
             self._digest_at = now.mono
@@ -123,8 +123,7 @@ class SchedulerActor(Actor):
         bench = self._benches.get(room.sender)
         if bench is not None and bench.epoch == room.epoch:
             bench.hear(room, now.mono)
-        # A silent one is replaced even by a smaller epoch: the wall clock was set back.
-        elif bench is None or bench.epoch < room.epoch or bench.is_silent(now.mono):
+        elif bench is None or bench.epoch < room.epoch:
             self._benches[room.sender] = Bench(room, now.mono)
             for claim in self._claims.close_of_former(room.sender, room.epoch):
                 self._lanes.settle(claim.line, claim.recipients)

@@ -89,7 +89,7 @@ class Sender(Actor):
             if job.job in self._hand or job.job in self.reports:
                 continue
             if self._stopped_at is not None:
-                self._close(p.Outcome(job.job, (), gated=False))
+                self._close(p.Outcome(job.job, ()))
             else:
                 self._hand.take(job, self._contents.find(job))
 
@@ -102,7 +102,7 @@ class Sender(Actor):
             for gate in message.gates:
                 if self._hand.gate_answered(gate, now) is not None:
                     # An earlier answer may have let it through: then its lease waits for this.
-                    self._close(p.Outcome(gate.job, (), gated=True))
+                    self._close(p.Outcome(gate.job, ()))
 
     def _permits(self, message: p.Permits, now: float) -> None:
         if message.sender_epoch == self._terms.epoch:
@@ -159,7 +159,7 @@ class Sender(Actor):
     def _sweep(self, now: float) -> None:
         """Give back what cannot come through the gate, and ask anew for permits that are lost."""
         for work in self._hand.lost(now):
-            self._close(p.Outcome(work.job.job, (), gated=True))
+            self._close(p.Outcome(work.job.job, ()))
         calls_ahead = 3.0 * self._terms.workers * max(1, self._size(now))
         patience = max(1.0, calls_ahead / max(self._rate, 0.01))
         self._hand.permits.ask_anew_since(now - patience, self._lane.most, now)
@@ -211,7 +211,7 @@ class Sender(Actor):
             self._hand.unmake(call.job.job, now.mono)
         else:
             self._hand.finish(call.job.job)
-            self._close(p.Outcome(call.job.job, (), gated=True))
+            self._close(p.Outcome(call.job.job, ()))
 
     def journal_left(self) -> Iterator[p.Outcome | JobId]:
         """Answer what the journal must still know: outcomes, calls in the air, a former life's."""
@@ -239,7 +239,7 @@ class Sender(Actor):
             self._outbox.append(letter)
         self._measures.count(answers)
         self._hand.finish(call.job.job)
-        self._close(p.Outcome(call.job.job, answers, gated=True))
+        self._close(p.Outcome(call.job.job, answers))
 
     def _judge(self, call: Call, ending: Ending, now: Now) -> tuple[Finding, ...]:
         if not call.is_bulk:
@@ -265,7 +265,7 @@ class Sender(Actor):
             work = self._hand.drop(job, now.mono)
             assert work is not None
             self._contents.forget(work.job)
-            self._close(p.Outcome(job, (), gated=work.gate.was_asked))
+            self._close(p.Outcome(job, ()))
         return self.settle(now)
 
     @override

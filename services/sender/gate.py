@@ -19,20 +19,14 @@ REPEAT_AFTER_S = 0.5
 class GateAsks:
     """The asks of one job; times are monotonic seconds."""
 
-    __slots__ = ("_answered", "_asked", "_first", "_last_round", "_newest", "recipients")
+    __slots__ = ("_answered", "_first", "_last_round", "_newest", "recipients")
 
     def __init__(self) -> None:
         self.recipients: tuple[RecipientId, ...] = ()
         self._answered = -math.inf  # the first ask of the newest round with an answer
         self._first: float | None = None  # the first ask of the round without an answer
         self._newest = -math.inf
-        self._asked = False
         self._last_round = False
-
-    @property
-    def was_asked(self) -> bool:
-        """Tell whether the writer may have recorded an attempt."""
-        return self._asked
 
     def wants_ask(self, now: float) -> bool:
         """Tell whether the writer must be asked now."""
@@ -42,7 +36,6 @@ class GateAsks:
 
     def asked(self, now: float) -> None:
         """Note that an ask goes out."""
-        self._asked = True
         self._newest = now
         if self._first is None:
             self._first = now

@@ -2,9 +2,11 @@ import secrets
 
 from services.writer.actor import WriterActor
 from services.writer.apply import Rules
+from services.writer.founding import found
 from shared import actor, clock, log
 from shared.actor import Place
 from shared.config import Settings
+from shared.store.read import Install
 from shared.store.write import Store
 from shared.wire import Budget, Wire
 
@@ -25,7 +27,7 @@ def make(settings: Settings, _wire: Wire) -> WriterActor:
     log.get("writer").info(
         "database open", path=str(settings.database), migrated=store.migrated or "nothing"
     )
-    found(store, now.ms)
+    found(store, Install(secrets.token_hex(4), secrets.token_bytes(32)), now.ms)
     rules = Rules(
         boot=clock.boot_id(),
         epoch=clock.new_epoch(now),
@@ -34,16 +36,6 @@ def make(settings: Settings, _wire: Wire) -> WriterActor:
         unknown_after_ms=settings.unknown_after * 1000,
     )
     return WriterActor(store, rules)
-
-
-def found(store: Store, now_ms: int) -> None:
-    """Make the rows every database has: who it is, its account, and mail without a topic."""
-    store.begin()
-    if store.row("install") is None:
-        store.run("add_install", (secrets.token_hex(4), secrets.token_bytes(32), now_ms))
-    store.run("add_account")
-    store.run("add_no_topic", (now_ms,))
-    store.commit()
 
 
 if __name__ == "__main__":

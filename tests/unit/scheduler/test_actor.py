@@ -341,10 +341,11 @@ def test_room_of_a_dead_epoch_is_ignored_while_the_new_one_speaks(talk):
     assert [claim.sender_epoch for claim in talk.claims(1)] == [8]
 
 
-def test_after_the_wall_clock_was_set_back_a_smaller_epoch_is_believed(talk):
-    talk.room(3, epoch=5)
-    talk.hear(3.5, WorkDigest(0, 1, (bulk(1),), None))
-    assert [claim.sender_epoch for claim in talk.claims(3.5)] == [5]
+def test_a_former_epoch_is_not_believed_even_after_a_silence(talk):
+    talk.room(1, epoch=8)
+    talk.room(4, epoch=7)
+    talk.digest(4, bulk(1))
+    assert talk.claims(4) == []
 
 
 def test_a_silent_sender_gets_nothing(talk):

@@ -181,7 +181,7 @@ class TestGate:
         ((ask, _),) = talk.asks()
         talk.hear(GateOpened(EPOCH, (Gate(job.job, ()),)))
         talk.wait(0.05)
-        assert talk.outcomes() == [Outcome(job.job, (), gated=True)]
+        assert talk.outcomes() == [Outcome(job.job, ())]
         assert talk.asks() == []
         assert talk.unused() == (ask,)
 
@@ -201,7 +201,7 @@ class TestGate:
         talk.content()
         talk.assign(talk.job(1))
         talk.wait(1.2)
-        assert talk.outcomes() == [Outcome(JobId(1), (), gated=True)]
+        assert talk.outcomes() == [Outcome(JobId(1), ())]
 
     def test_a_gate_for_another_epoch_opens_nothing(self, talk):
         talk.content()
@@ -362,7 +362,7 @@ class TestBulk:
     def test_a_refusal_of_bulk_fails_nobody_and_turns_to_the_single_lane(self, talk, of):
         call = self.bulk_call(talk)
         said = talk.end(call, Reply(403, "AccessDeniedException", "ses:SendBulkEmail"))
-        assert talk.outcomes() == [Outcome(call.job.job, (), gated=True)]
+        assert talk.outcomes() == [Outcome(call.job.job, ())]
         refused = BulkRefused("sender-0", "AccessDeniedException: ses:SendBulkEmail")
         assert of(BulkRefused, said) == [refused]
         assert of(Room, talk.wait(0.1))[-1].size == 1
@@ -424,8 +424,8 @@ class TestEnd:
         talk.said += said
         talk.wait(0.05)
         assert talk.outcomes() == [
-            Outcome(JobId(2), (), gated=True),
-            Outcome(JobId(3), (), gated=False),
+            Outcome(JobId(2), ()),
+            Outcome(JobId(3), ()),
         ]
         assert [(one.jobs, one.draining) for one in of(Room, talk.wait(0.5))][-1] == (1, True)
         assert talk.asks() == []
@@ -449,7 +449,7 @@ class TestEnd:
     def test_jobs_that_come_after_the_stop_go_back_at_once(self, talk):
         list(talk.sender.stop(talk.now))
         talk.assign(talk.job(1))
-        assert talk.outcomes() == [Outcome(JobId(1), (), gated=False)]
+        assert talk.outcomes() == [Outcome(JobId(1), ())]
 
     def test_a_writer_that_is_gone_holds_the_end_up_for_20_seconds(self, talk):
         talk.end(talk.fire(talk.job(1)))

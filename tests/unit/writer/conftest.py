@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from services.writer import __main__ as program
 from services.writer.actor import WriterActor
 from services.writer.apply import Rules
+from services.writer.founding import found
 from shared import protocol as p
 from shared.clock import Now
 from shared.domain import JobId, OnUnknown, SubmissionId, Verdict
+from shared.store.read import Install
 from shared.store.write import Store
 from shared.wire import Letter
 
@@ -32,7 +33,7 @@ class Desk:
 
     def open(self, boot: str = "boot-1") -> None:
         self.store = Store(self.path)
-        program.found(self.store, self.now.ms)
+        found(self.store, Install("0a1b2c3d", b"secret"), self.now.ms)
         self.install = (self.store.row("install") or ("",))[0]
         rules = Rules(boot, 7, 24.0, self.on_unknown, 300_000)
         self.writer = WriterActor(self.store, rules)
