@@ -3,7 +3,6 @@
 import enum
 import os
 from collections.abc import Callable, Iterable, Mapping
-from email.header import Header
 from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
@@ -12,7 +11,7 @@ import msgspec
 from dotenv.parser import parse_stream
 from msgspec import Meta, Struct
 
-from shared import setting_rules
+from shared import setting_rules, setting_texts
 from shared.domain import OnUnknown
 from shared.errors import SettingsError
 
@@ -25,6 +24,8 @@ EXIT_ALREADY_RUNNING = 75
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Seconds = Annotated[int, Meta(ge=1)]
 Megabytes = Annotated[int, Meta(ge=0, le=65536)]
+Share = Annotated[float, Meta(gt=0, le=1)]
+Days = Annotated[int, Meta(ge=0, le=36500)]
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -54,6 +55,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     """`single` (SendEmail), `bulk` (SendBulkEmail), or `auto`: bulk from 160/s up."""
     ses_client: str = "async"
     """`async` (aiohttp, signed by botocore) or `boto3` (the plain client)."""
+    urgent_share: Annotated[float, Meta(ge=0.1, le=0.99)] = 0.9
+    """Part of the rate that urgent mail may take while bulk mail waits."""
+    pause_at_bounce_rate: Share = 0.08
+    """Bounces per mail of 24 hours at which bulk mail is paused; 1: never."""
+    pause_at_complaint_rate: Share = 0.004
+    """Complaints per mail of 24 hours at which bulk mail is paused; 1: never."""
     on_unknown: OnUnknown = OnUnknown.CONFIRM_THEN_RESEND
     """What to do about a mail whose answer from SES was lost."""
     unknown_after: Seconds = 300
@@ -70,6 +77,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     """SQLite's page cache in the writer."""
     db_mmap_mb: Megabytes = 0
     """SQLite's memory map in the writer."""
+    retention_days: Days = 0
+    """Days after which recipients are deleted; 0: they are kept."""
+    raw_event_days: Days = 90
+    """Days after which single events are deleted (what they came to is kept); 0: they are kept."""
     schedule_timezone: str = "Asia/Seoul"
     """Zone of a `scheduled_at` without an offset."""
     trusted_proxies: tuple[str, ...] = ()
@@ -98,15 +109,6 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 SECRETS = frozenset({"api_key", "aws_secret_access_key", "aws_access_key_id", "sentry_dsn"})
 _LISTS = frozenset({"api_key", "sns_topic_arn", "sns_cert_hosts", "trusted_proxies"})
-_LEVELS = {
-    "trace": "debug",
-    "debug": "debug",
-    "info": "info",
-    "warn": "warning",
-    "warning": "warning",
-    "error": "error",
-    "off": "error",
-}
 _CHOICES = {
     "ses_send_api": ("auto", "single", "bulk"),
     "ses_client": ("async", "boto3"),
@@ -202,7 +204,7 @@ def _pick(raw: Mapping[str, str], variable: str) -> str | None:
     if variable == "LOG_LEVEL" and not raw.get("LOG_LEVEL", "").strip():
         # The ancestor's users write `info,sqlx=warn`: the word without a module is the level.
         words = [word.strip().lower() for word in raw.get("RUST_LOG", "").split(",")]
-        return next((word for word in words if word in _LEVELS), None)
+        return next((word for word in words if word in setting_texts.LEVELS), None)
     text = raw.get(variable, "").strip()
     return text or None
 
@@ -227,38 +229,11 @@ def _plain(kind: Any, text: str) -> Any:
         raise ValueError(f"is {text!r}, but {wanted}") from None
 
 
-def _rate(text: str) -> float | None:
-    if text.lower() == "auto":
-        return None
-    try:
-        rate = float(text)
-    except ValueError:
-        raise ValueError(f"is {text!r}, but must be a number or auto") from None
-    if not 0.01 <= rate <= 100_000:
-        raise ValueError(f"is {text}, but must lie between 0.01 and 100000")
-    return rate
-
-
-def _level(text: str) -> str:
-    if text.lower() not in _LEVELS:
-        raise ValueError(f"is {text!r}, but must be debug, info, warning or error")
-    return _LEVELS[text.lower()]
-
-
-def _from_address(text: str) -> str:
-    """Encode a display name that is not ASCII (RFC 2047): SES takes it in no other form."""
-    name, bracket, address = text.rpartition("<")
-    if not bracket or name.isascii():
-        return text
-    words = Header(name.strip().strip('"'), "utf-8").encode(linesep="", maxlinelen=75)
-    return f"{words} <{address}"
-
-
 _READERS: dict[str, Callable[[str], Any]] = {
-    "aws_ses_from_email": _from_address,
+    "aws_ses_from_email": setting_texts.from_address,
     "data_dir": lambda text: Path(text).expanduser(),
-    "log_level": _level,
-    "max_send_per_second": _rate,
+    "log_level": setting_texts.level,
+    "max_send_per_second": setting_texts.rate,
     "server_url": lambda text: text.rstrip("/"),
 }
 

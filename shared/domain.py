@@ -144,6 +144,12 @@ FEEDBACK_WORDS: dict[Feedback, str] = {
     Feedback.SUBSCRIPTION: "Subscription",
 }
 
+SEEN_BITS: dict[Feedback, int] = {kind: 1 << place for place, kind in enumerate(FEEDBACK_WORDS)}
+"""Which bit of `recipient.seen` says that a mail had an event of a kind (see migration 0004).
+
+SEND is bit 0; the database keeps them, so that the order of FEEDBACK_WORDS is for ever.
+"""
+
 LATTICE_FLOOR = 10
 """Feedback below this rank is a count, not a verdict on the mail."""
 

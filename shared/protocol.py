@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from shared.domain import ContentId, Feedback, JobId, RecipientId, SubmissionId, Verdict
+from shared.domain import ContentId, Feedback, JobId, RecipientId, State, SubmissionId, Verdict
 
 Headers: TypeAlias = tuple[tuple[str, str], ...]
 
@@ -36,6 +36,7 @@ class Mail(Part, frozen=True):
     content: str
     emails: tuple[str, ...]
     headers: Headers = ()
+    urgent: bool = False
 
 
 class Rejected(Part, frozen=True):
@@ -65,7 +66,8 @@ class Tally(Part, frozen=True):
 class Submit(Message, frozen=True):
     """api -> intake: store this, unless its deadline has passed; a repeat gets the same answer.
 
-    `scheduled_at` None means now. `began_mono` is when the request came in.
+    `scheduled_at` None means now. `began_mono` is when the request came in. What has not left by
+    `expires_at` is stopped.
     """
 
     reply_to: str
@@ -77,6 +79,7 @@ class Submit(Message, frozen=True):
     mails: tuple[Mail, ...]
     tally: Tally
     idempotency: IdempotencyKey | None = None
+    expires_at: int | None = None
 
 
 class LookUp(Message, frozen=True):
@@ -90,7 +93,8 @@ class Stored(Message, frozen=True):
     """writer -> api: the submission is committed; the HTTP answer is made of this alone.
 
     `submission` is the one that asked; `original` the one that was stored (another one when an
-    idempotency key is replayed).
+    idempotency key is replayed). `firsts` has, for each of its mails, the first recipient's id;
+    the ids of the others follow it without a gap.
     """
 
     submission: SubmissionId
@@ -102,6 +106,7 @@ class Stored(Message, frozen=True):
     scheduled_at: int | None
     tally: Tally
     replayed: bool = False
+    firsts: tuple[RecipientId, ...] = ()
 
 
 class NotStored(Message, frozen=True):
@@ -138,6 +143,145 @@ class OrderFailed(Message, frozen=True):
 
     order: str
     code: str
+
+
+class PauseTopic(Message, frozen=True):
+    """api -> writer: let nothing of this topic go until it is resumed, later posts included."""
+
+    reply_to: str
+    order: str
+    topic: str
+    reason: str = ""
+
+
+class ResumeTopic(Message, frozen=True):
+    """api -> writer: let a paused topic go on."""
+
+    reply_to: str
+    order: str
+    topic: str
+
+
+class RescheduleTopic(Message, frozen=True):
+    """api -> writer: what has not left of this topic is due at another time; None means now."""
+
+    reply_to: str
+    order: str
+    topic: str
+    due_at: int | None = None
+
+
+class RetryFailed(Message, frozen=True):
+    """api -> writer: put a topic's Failed recipients back into the queue, attempts from zero."""
+
+    reply_to: str
+    order: str
+    topic: str
+
+
+class CancelMail(Message, frozen=True):
+    """api -> writer: do not send this one recipient's mail."""
+
+    reply_to: str
+    order: str
+    recipient: RecipientId
+
+
+class ResolveMail(Message, frozen=True):
+    """api -> writer: settle an Unknown mail by hand: take it for sent, or send it again."""
+
+    reply_to: str
+    order: str
+    recipient: RecipientId
+    resend: bool
+
+
+class SetRate(Message, frozen=True):
+    """api -> writer: R as wished from now on, recipients/s; None returns to the setting."""
+
+    reply_to: str
+    order: str
+    rate: float | None = None
+
+
+class ResumeBulk(Message, frozen=True):
+    """api -> writer: let bulk mail go on that was paused for bounces or complaints."""
+
+    reply_to: str
+    order: str
+
+
+class Suppression(Part, frozen=True):
+    """An address (lower case) to put on the suppression list, and why."""
+
+    email: str
+    reason: str = "manual"
+    detail: str = ""
+
+
+class Suppress(Message, frozen=True):
+    """api -> intake: put addresses on the suppression list; those on it stay as they are."""
+
+    reply_to: str
+    order: str
+    entries: tuple[Suppression, ...]
+
+
+class Unsuppress(Message, frozen=True):
+    """api -> intake: take addresses (lower case) off the suppression list."""
+
+    reply_to: str
+    order: str
+    emails: tuple[str, ...]
+
+
+class OrderDone(Message, frozen=True):
+    """writer -> api: the order is committed.
+
+    `changed` counts what it touched (topics, mails or addresses), `in_flight` the mails that were
+    through the gate already. A repeat of the order gets the same answer.
+    """
+
+    order: str
+    changed: int = 0
+    in_flight: int = 0
+    state: State | None = None
+
+
+class OrderRefused(Message, frozen=True):
+    """writer -> api: the order is not possible as things stand; nothing was changed.
+
+    `code` is no_such_topic | no_such_message | in_flight | not_unknown | final | cancelled |
+    rate_too_high; `state` is where the mail stands, `limit` what SES allows.
+    """
+
+    order: str
+    code: str
+    state: State | None = None
+    limit: float | None = None
+
+
+class ReleaseAtSes(Message, frozen=True):
+    """api -> sender: take these addresses off SES's own suppression list too."""
+
+    reply_to: str
+    order: str
+    emails: tuple[str, ...]
+
+
+class Unreleased(Part, frozen=True):
+    """An address that SES did not take off its list, and what it said."""
+
+    email: str
+    error: str
+
+
+class ReleasedAtSes(Message, frozen=True):
+    """sender -> api: SES took the others off, or did not have them."""
+
+    order: str
+    released: int
+    refused: tuple[Unreleased, ...] = ()
 
 
 class Opened(Part, frozen=True):
@@ -180,7 +324,7 @@ class AccountState(Part, frozen=True):
     """What is known of the SES account; None where GetAccount has not answered."""
 
     rate: float
-    rate_source: str  # setting | account | fallback
+    rate_source: str  # setting | account | api | fallback
     max_rate: float | None = None
     quota: float | None = None
     quota_left: int | None = None
@@ -193,10 +337,31 @@ class AccountState(Part, frozen=True):
     hold: AccountHold | None = None
 
 
+class Reputation(Part, frozen=True):
+    """Mails by time of sending, and those of them that bounced for good or led to a complaint.
+
+    Counted as SES counts: mail to its mailbox simulator and addresses that the account's own list
+    held back are left out.
+    """
+
+    sent: int = 0
+    bounced: int = 0
+    complained: int = 0
+
+
+class BulkPause(Part, frozen=True):
+    """Bulk mail waits since then because of its bounces or complaints; urgent mail goes on."""
+
+    reason: str
+    since: int
+
+
 class WriterState(Message, frozen=True):
     """writer -> api: a level, every half second; `storing` is /ready's answer.
 
-    `sent` counts mails of the last day older than UNKNOWN_AFTER, `heard` those that had an event.
+    `sent` counts mails of the last day older than UNKNOWN_AFTER, `heard` those that had an event;
+    `proven_since` is since when that has been enough to prove that events arrive. `rate_wanted`
+    is the rate set by an order.
     """
 
     epoch: int
@@ -208,6 +373,11 @@ class WriterState(Message, frozen=True):
     bulk_refused: str = ""
     sent: int = 0
     heard: int = 0
+    proven_since: int | None = None
+    rate_wanted: float | None = None
+    bulk_pause: BulkPause | None = None
+    day: Reputation = Reputation()
+    week: Reputation = Reputation()
 
 
 # ── writer → scheduler, broker: digests (levels: whole, numbered, repeated, newest wins) ──
@@ -618,8 +788,34 @@ class Snapshot(Message, frozen=True):
     json: bytes
 
 
+Order: TypeAlias = (
+    CancelTopic
+    | PauseTopic
+    | ResumeTopic
+    | RescheduleTopic
+    | RetryFailed
+    | CancelMail
+    | ResolveMail
+    | SetRate
+    | ResumeBulk
+    | Suppress
+    | Unsuppress
+)
+"""What a caller orders: answered by number, so that a repeat changes nothing."""
+
+Ordered: TypeAlias = TopicCancelled | OrderDone | OrderRefused
+OrderAnswer: TypeAlias = Ordered | OrderFailed
+
 ToWriter: TypeAlias = (
     CancelTopic
+    | PauseTopic
+    | ResumeTopic
+    | RescheduleTopic
+    | RetryFailed
+    | CancelMail
+    | ResolveMail
+    | SetRate
+    | ResumeBulk
     | RecordOpens
     | ClaimWork
     | Hello
@@ -632,12 +828,15 @@ ToWriter: TypeAlias = (
     | RecordEvents
     | EarOpen
 )
-ToIntake: TypeAlias = Submit | LookUp
+ToIntake: TypeAlias = Submit | LookUp | Suppress | Unsuppress
 ToApi: TypeAlias = (
     Stored
     | NotStored
     | TopicCancelled
+    | OrderDone
+    | OrderRefused
     | OrderFailed
+    | ReleasedAtSes
     | OpensRecorded
     | WriterState
     | PostChecked
@@ -646,7 +845,14 @@ ToApi: TypeAlias = (
 ToScheduler: TypeAlias = WorkDigest | WorkClaimed | Room
 ToBroker: TypeAlias = RateDigest | Demand | Throttled
 ToSender: TypeAlias = (
-    Assign | Welcome | Content | GateOpened | OutcomesRecorded | Permits | ConfirmTopic
+    Assign
+    | Welcome
+    | Content
+    | GateOpened
+    | OutcomesRecorded
+    | Permits
+    | ConfirmTopic
+    | ReleaseAtSes
 )
 ToResults: TypeAlias = CheckPost | EarOpen | EventsRecorded | EventsNotRecorded | TopicConfirmed
 ToMonitor: TypeAlias = Report

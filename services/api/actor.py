@@ -11,19 +11,26 @@ from shared.actor import Actor
 from shared.clock import Now
 from shared.domain import RecipientId
 from shared.protocol import (
-    CancelTopic,
     CheckPost,
     EarOpen,
     LookUp,
     Message,
     NotStored,
     OpensRecorded,
+    Order,
+    OrderAnswer,
+    OrderDone,
     OrderFailed,
+    OrderRefused,
     PostChecked,
+    ReleaseAtSes,
+    ReleasedAtSes,
     Snapshot,
     Stored,
     Submit,
+    Suppress,
     TopicCancelled,
+    Unsuppress,
     WriterState,
 )
 from shared.wire import Letter
@@ -32,7 +39,9 @@ STORE_S = 5.0
 """What a submission's deadline leaves the writer; later it refuses to commit it."""
 LOOK_UP_S = 10.0
 """How long a lost answer is asked for."""
-CANCEL_S = 10.0
+ORDER_S = 10.0
+RELEASE_S = 25.0
+"""What SES may take for a hundred addresses."""
 CHECK_S = 13.0
 """SNS waits 15 s for an answer (SNS developer guide)."""
 DRAIN_S = 5.0
@@ -51,7 +60,8 @@ class Api(Actor):
 
     def __init__(self, epoch: int) -> None:
         self.submissions: Asks[Stored | NotStored] = Asks()
-        self.orders: Asks[TopicCancelled | OrderFailed] = Asks()
+        self.orders: Asks[OrderAnswer] = Asks()
+        self.releases: Asks[ReleasedAtSes] = Asks()
         self.posts: Asks[PostChecked] = Asks()
         self.opens = Opens(epoch)
         self.counts: Counter[str] = Counter()
@@ -82,15 +92,20 @@ class Api(Actor):
         )
         return self.submissions.ask(submit.submission, phases, done, now)
 
-    def cancel(
-        self,
-        order: CancelTopic,
-        done: Callable[[TopicCancelled | OrderFailed | None], None],
-        now: Now,
+    def order(
+        self, order: Order, done: Callable[[OrderAnswer | None], None], now: Now
     ) -> list[Letter]:
-        """Have a topic cancelled."""
-        phase = Phase(Letter("writer", order), 0.5, now.mono + CANCEL_S)
+        """Have an order carried out."""
+        to = "intake" if isinstance(order, Suppress | Unsuppress) else "writer"
+        phase = Phase(Letter(to, order), 0.5, now.mono + ORDER_S)
         return self.orders.ask(order.order, (phase,), done, now)
+
+    def release(
+        self, wish: ReleaseAtSes, done: Callable[[ReleasedAtSes | None], None], now: Now
+    ) -> list[Letter]:
+        """Have addresses taken off SES's own suppression list, by the first sender."""
+        phase = Phase(Letter("sender-0", wish), 5.0, now.mono + RELEASE_S)
+        return self.releases.ask(wish.order, (phase,), done, now)
 
     def check(
         self, post: CheckPost, done: Callable[[PostChecked | None], None], now: Now
@@ -125,7 +140,7 @@ class Api(Actor):
                 self.submissions.answer(message.submission, message)
             case NotStored():
                 self._hear_refusal(message)
-            case TopicCancelled() | OrderFailed():
+            case TopicCancelled() | OrderDone() | OrderRefused() | OrderFailed():
                 self.orders.answer(message.order, message)
             case OpensRecorded():
                 self.opens.recorded(message)
@@ -133,6 +148,14 @@ class Api(Actor):
                 self.posts.answer(message.post, message)
             case WriterState():
                 self._hear_writer(message, now)
+            case _:
+                return self._hear_rest(message, now)
+        return ()
+
+    def _hear_rest(self, message: Message, now: Now) -> Iterable[Letter]:
+        match message:
+            case ReleasedAtSes():
+                self.releases.answer(message.order, message)
             case Snapshot():
                 self.snapshot, self.snapshot_mono = message, now.mono
             case _:
@@ -143,6 +166,7 @@ class Api(Actor):
     def tick(self, now: Now) -> Iterable[Letter]:
         self._ticked = now.mono
         letters = self.submissions.repeat(now) + self.orders.repeat(now) + self.posts.repeat(now)
+        letters += self.releases.repeat(now)
         letters += self.opens.flush(now)
         if self._ear_open and now.mono >= self._ear_at:
             self._ear_at = now.mono + 1.0
@@ -176,7 +200,8 @@ class Api(Actor):
         }
 
     def _is_waiting(self) -> bool:
-        return bool(self.submissions or self.orders or self.posts or len(self.opens))
+        asks = (self.submissions, self.orders, self.posts, self.releases, self.opens)
+        return any(len(open_) for open_ in asks)
 
     def _hear_refusal(self, message: NotStored) -> None:
         """Take a refusal, unless it may mean the question instead of the submission.

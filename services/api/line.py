@@ -8,14 +8,15 @@ from services.api.actor import Api
 from shared.clock import Now
 from shared.domain import RecipientId
 from shared.protocol import (
-    CancelTopic,
     CheckPost,
     NotStored,
-    OrderFailed,
+    Order,
+    OrderAnswer,
     PostChecked,
+    ReleaseAtSes,
+    ReleasedAtSes,
     Stored,
     Submit,
-    TopicCancelled,
 )
 from shared.wire import Letter
 
@@ -56,9 +57,13 @@ class Line:
         """Have a submission stored; None if nobody could say whether it was."""
         return await self._wait(lambda done, now: self._actor.store(submit, octets, done, now))
 
-    async def cancel(self, order: CancelTopic) -> TopicCancelled | OrderFailed | None:
-        """Have a topic cancelled; None if that was not confirmed."""
-        return await self._wait(lambda done, now: self._actor.cancel(order, done, now))
+    async def order(self, order: Order) -> OrderAnswer | None:
+        """Have an order carried out; None if that was not confirmed."""
+        return await self._wait(lambda done, now: self._actor.order(order, done, now))
+
+    async def release(self, wish: ReleaseAtSes) -> ReleasedAtSes | None:
+        """Have addresses taken off SES's suppression list; None if no sender said so."""
+        return await self._wait(lambda done, now: self._actor.release(wish, done, now))
 
     async def check(self, post: CheckPost) -> PostChecked | None:
         """Have an SNS post checked; None if that took too long."""

@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from starlette.requests import Request
 from starlette.responses import Response
 
+from services.api import ordered
 from services.api.line import Line
 from services.api.reads import Reads
-from services.api.refusal import RefusalError, unavailable
+from services.api.refusal import RefusalError
 from services.api.replies import reply
 from shared.domain import State
-from shared.protocol import CancelTopic, OrderFailed
+from shared.protocol import CancelTopic, OrderRefused
 
 
 class Topics:
@@ -45,10 +46,11 @@ class Topics:
         )
 
     async def _cancel(self, topic: str) -> Response:
-        answer = await self._line.cancel(CancelTopic("api", secrets.token_hex(16), topic))
-        if answer is None:
-            told = "The writer did not confirm; the topic may or may not be stopped. Ask again."
-            raise unavailable("not_confirmed", told)
-        if isinstance(answer, OrderFailed):
-            raise unavailable(answer.code, "The topic could not be stopped; nothing was changed.")
-        return reply({"status": "ok", "stopped": answer.stopped, "in_flight": answer.in_flight})
+        order = CancelTopic("api", secrets.token_hex(16), topic)
+        done = await ordered.carry_out(self._line, order, refused)
+        return reply({"status": "ok", "stopped": done.changed, "in_flight": done.in_flight})
+
+
+def refused(answer: OrderRefused) -> RefusalError:
+    """Say why a topic cannot be steered so."""
+    return RefusalError(409, answer.code, "This topic cannot be changed so.")

@@ -9,7 +9,15 @@ from services.writer.hold import Hold, Streak
 from shared import log
 from shared.clock import Now
 from shared.domain import Verdict
-from shared.protocol import AccountHold, AccountRead, AccountState, Answer
+from shared.protocol import (
+    AccountHold,
+    AccountRead,
+    AccountState,
+    Answer,
+    Ordered,
+    ResumeBulk,
+    SetRate,
+)
 from shared.store.write import Row, Store
 
 DAY_MS = 86_400_000
@@ -163,6 +171,14 @@ class Account:
             self._bulk_heard = now.mono  # a fresh writer listens first
         if self.bulk_refused and now.mono - self._bulk_heard > BULK_SILENT_S:
             self.refuse_bulk("", now)
+
+    def set_rate(self, message: SetRate) -> Ordered:
+        """Take the rate that was set through the API, or return to the setting."""
+        raise NotImplementedError
+
+    def resume_bulk(self, message: ResumeBulk) -> Ordered:
+        """Let bulk mail go on."""
+        raise NotImplementedError
 
     def state(self, now: Now) -> AccountState:
         """Answer what the digest and the API say of the account."""

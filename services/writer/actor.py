@@ -5,7 +5,7 @@ from typing import NamedTuple, TypeAlias
 
 from typing_extensions import override
 
-from services.writer import digest, evidence, gates, orders
+from services.writer import digest, evidence, gates, sweeps
 from services.writer.account import Account
 from services.writer.apply import Rules, apply
 from services.writer.book import Book
@@ -137,7 +137,7 @@ class WriterActor(Actor):
             self._undo(error)
             return self._refuse_all(taken, now), set()
         self._committed(moved)
-        self._is_sweeping |= any(isinstance(message, p.CancelTopic) for message in taken)
+        self._is_sweeping |= any(isinstance(message, p.Order) for message in taken)
         return letters, changed
 
     def _refuse_all(self, taken: list[p.Message], now: Now) -> list[Letter]:
@@ -196,7 +196,7 @@ class WriterActor(Actor):
         return book.write()
 
     def _sweep(self, now: Now) -> list[int]:
-        self._is_sweeping = orders.sweep(Book(self._store, now))
+        self._is_sweeping = sweeps.sweep(Book(self._store, now))
         return [0] * len(State)
 
     def _committed(self, moved: list[int]) -> None:

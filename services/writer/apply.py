@@ -39,20 +39,20 @@ def apply(message: p.Message, book: Book, account: Account, rules: Rules) -> Ite
             yield gates.welcome(book, message, rules.boot)
         case p.Holding():
             gates.reconcile(book, message)
-        case p.AskContent():
-            yield from gates.contents(book, message.sender, message.contents)
+        case _ if isinstance(message, p.Order):
+            yield orders.carry_out(book, message, account)
         case _:
             yield from _apply_rest(message, book, account)
 
 
 def _apply_rest(message: p.Message, book: Book, account: Account) -> Iterator[Letter]:
     match message:
+        case p.AskContent():
+            yield from gates.contents(book, message.sender, message.contents)
         case p.Submit():
             yield submissions.submit(book, message)
         case p.LookUp():
             yield submissions.look_up(book, message)
-        case p.CancelTopic():
-            yield orders.cancel(book, message)
         case p.RecordOpens():
             events.record_opens(book, message)
             yield Letter(message.reply_to, p.OpensRecorded(message.epoch, message.seq))

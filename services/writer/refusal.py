@@ -1,7 +1,6 @@
 """Refusals: what is answered to a message that could not be written."""
 
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -13,7 +12,9 @@ from shared.wire import Letter
 
 REMEMBERED_S = 60.0
 
-M = TypeVar("M", bound=p.Message)
+_answers: msgspec.msgpack.Decoder[p.Stored | p.Ordered] = msgspec.msgpack.Decoder(
+    p.Stored | p.Ordered
+)
 
 
 class Refusals:
@@ -39,11 +40,14 @@ class Refusals:
     def said(self, message: p.Message, now: Now) -> Letter | None:
         """Answer what this submission or order was refused with, if it was."""
         match message:
-            case p.Submit(submission=key) | p.CancelTopic(order=key):
-                letter, until = self._said.get(key, (None, 0.0))
-                return letter if until > now.mono else None
+            case p.Submit():
+                key = str(message.submission)
+            case _ if isinstance(message, p.Order):
+                key = message.order
             case _:
                 return None
+        letter, until = self._said.get(key, (None, 0.0))
+        return letter if until > now.mono else None
 
 
 def refuse(store: Store, message: p.Message, code: str) -> Iterator[Letter]:
@@ -57,11 +61,11 @@ def refuse(store: Store, message: p.Message, code: str) -> Iterator[Letter]:
     """
     match message:
         case p.Submit() | p.LookUp():
-            stored = _answered(store, message.submission, p.Stored)
+            stored: p.Message | None = _answered(store, message.submission)
             yield Letter(message.reply_to, stored or p.NotStored(message.submission, code))
-        case p.CancelTopic():
-            cancelled = _answered(store, message.order, p.TopicCancelled)
-            yield Letter(message.reply_to, cancelled or p.OrderFailed(message.order, code))
+        case _ if isinstance(message, p.Order):
+            done = _answered(store, message.order)
+            yield Letter(message.reply_to, done or p.OrderFailed(message.order, code))
         case p.RecordEvents():
             posts = tuple(post.post for post in message.posts)
             yield Letter("results", p.EventsNotRecorded(message.epoch, posts, code))
@@ -73,9 +77,9 @@ def refuse(store: Store, message: p.Message, code: str) -> Iterator[Letter]:
             return
 
 
-def _answered(store: Store, number: str, kind: type[M]) -> M | None:
+def _answered(store: Store, number: str) -> p.Message | None:
     row = store.row("answered", (number,))
-    return msgspec.msgpack.decode(row[0], type=kind) if row else None
+    return _answers.decode(row[0]) if row else None
 
 
 def divide(message: p.Message) -> list[p.Message]:

@@ -14,7 +14,7 @@ from shared.store.open import open_reader
 
 _MINUTE_MS = 60_000
 _HOUR_MS = 60 * _MINUTE_MS
-_STATEMENTS = sql.load("reads.sql")
+_STATEMENTS = sql.load(*sql.READS)
 
 
 class Install(NamedTuple):

@@ -24,9 +24,21 @@ CREATE TABLE topic (
     suppressed INTEGER NOT NULL DEFAULT 0,
     created_at INTEGER NOT NULL,
     first_sent_at INTEGER,
-    last_sent_at INTEGER
+    last_sent_at INTEGER,
+    paused_at INTEGER,                          -- while set, claims and gates let nothing go
+    pause_reason TEXT NOT NULL DEFAULT '',
+    cancelled_at INTEGER,
+    redate_upto INTEGER NOT NULL DEFAULT 0,     -- > 0: batches up to this one get another due time
+    redate_due INTEGER NOT NULL DEFAULT 0,
+    redate_scheduled INTEGER NOT NULL DEFAULT 0,
+    retry_upto INTEGER NOT NULL DEFAULT 0,      -- > 0: failures up to this number are tried again
+    pace_slot INTEGER NOT NULL DEFAULT 0,       -- ten seconds of sending, counted,
+    pace_count INTEGER NOT NULL DEFAULT 0,
+    pace_before INTEGER NOT NULL DEFAULT 0      -- and the ten before
 ) STRICT;
 CREATE INDEX topic_unswept ON topic (id) WHERE swept_upto < cancelled_upto;
+CREATE INDEX topic_redating ON topic (id) WHERE redate_upto > 0;
+CREATE INDEX topic_retrying ON topic (id) WHERE retry_upto > 0;
 
 -- How many recipients of a topic had at least one event of a kind.
 CREATE TABLE topic_result (
@@ -61,6 +73,10 @@ CREATE TABLE batch (
     last INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX batch_open ON batch (topic, urgent, due_at) WHERE next <= last;
+CREATE INDEX batch_topic ON batch (topic);
+CREATE INDEX batch_content ON batch (content);
+CREATE INDEX batch_due ON batch (due_at);
+CREATE INDEX batch_expiry ON batch (expires_at) WHERE expires_at IS NOT NULL AND next <= last;
 
 -- One mail to one address.
 CREATE TABLE recipient (
@@ -75,7 +91,8 @@ CREATE TABLE recipient (
     sent_at INTEGER,
     message_id TEXT,
     code TEXT,
-    detail TEXT
+    detail TEXT,
+    seen INTEGER NOT NULL DEFAULT 0         -- a bit for each kind of event: shared.domain.SEEN_BITS
 ) STRICT;
 CREATE INDEX recipient_message_id ON recipient (message_id) WHERE message_id IS NOT NULL;
 
@@ -84,9 +101,11 @@ CREATE TABLE retry (
     recipient INTEGER PRIMARY KEY,
     topic INTEGER NOT NULL,
     urgent INTEGER NOT NULL,
-    due_at INTEGER NOT NULL
+    due_at INTEGER NOT NULL,
+    expires_at INTEGER
 ) STRICT;
 CREATE INDEX retry_due ON retry (topic, urgent, due_at);
+CREATE INDEX retry_expiry ON retry (expires_at) WHERE expires_at IS NOT NULL;
 
 -- Which topics have mail waiting, and when its first is due: what the digest says.
 CREATE TABLE work (
@@ -127,6 +146,14 @@ CREATE TABLE refusal (
     PRIMARY KEY (recipient, at, attempt)
 ) STRICT, WITHOUT ROWID;
 
+-- Recipients in state Failed, in the order of failing.
+CREATE TABLE failure (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    recipient INTEGER NOT NULL UNIQUE,
+    topic INTEGER NOT NULL
+) STRICT;
+CREATE INDEX failure_topic ON failure (topic, number);
+
 -- Recipients in state Unknown: since when, by which job.
 CREATE TABLE unknown (
     recipient INTEGER PRIMARY KEY,
@@ -155,6 +182,16 @@ CREATE TABLE opening (
     hits INTEGER NOT NULL
 ) STRICT;
 
+-- Addresses that are not mailed any more, in lower case.
+CREATE TABLE suppression (
+    email TEXT PRIMARY KEY,
+    reason TEXT NOT NULL,               -- bounce, complaint, or the caller's word
+    source TEXT NOT NULL,               -- event or api
+    detail TEXT NOT NULL DEFAULT '',
+    recipient INTEGER,                  -- whose event it was
+    created_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- Verified events that belong to no recipient we know (yet), newest few thousand.
 CREATE TABLE orphan (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -164,15 +201,20 @@ CREATE TABLE orphan (
 ) STRICT;
 CREATE INDEX orphan_message_id ON orphan (message_id);
 
--- Sent mail by minute and hour of sending; heard = of these, had an event.
+-- Sent mail by minute and hour of sending; of these: heard = had an event, bounced (for good) and
+-- complained as SES counts them.
 CREATE TABLE sent_minute (
     minute INTEGER PRIMARY KEY,
     sent INTEGER NOT NULL DEFAULT 0,
-    heard INTEGER NOT NULL DEFAULT 0
+    heard INTEGER NOT NULL DEFAULT 0,
+    bounced INTEGER NOT NULL DEFAULT 0,
+    complained INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE TABLE sent_hour (
     hour INTEGER PRIMARY KEY,
-    sent INTEGER NOT NULL DEFAULT 0
+    sent INTEGER NOT NULL DEFAULT 0,
+    bounced INTEGER NOT NULL DEFAULT 0,
+    complained INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 -- Answers given, so that a repeat of a submission or an order gets the same one; kept a day.
@@ -217,14 +259,27 @@ CREATE TABLE account (
     hold_detail TEXT NOT NULL DEFAULT '',
     hold_since INTEGER NOT NULL DEFAULT 0,
     hold_failures INTEGER NOT NULL DEFAULT 0,
-    probe_at INTEGER NOT NULL DEFAULT 0
+    probe_at INTEGER NOT NULL DEFAULT 0,
+    rate_wanted REAL,                   -- the rate set through the API
+    bulk_paused_at INTEGER,             -- while set, bulk mail waits
+    bulk_pause_reason TEXT NOT NULL DEFAULT '',
+    bounce_lifted INTEGER NOT NULL DEFAULT 0,    -- resumed by hand though still over the limit
+    complaint_lifted INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 -- One row: the webhook was up without a gap from since to last.
 CREATE TABLE ear (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     since INTEGER NOT NULL,
-    last INTEGER NOT NULL
+    last INTEGER NOT NULL,
+    proven_since INTEGER                -- since when events are known to arrive
+) STRICT;
+
+-- One row: up to where, in the order of due times, raw events are gone.
+CREATE TABLE retention (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    pruned_due INTEGER NOT NULL,
+    pruned_batch INTEGER NOT NULL
 ) STRICT;
 
 -- The ancestor's tables, by its names and columns.

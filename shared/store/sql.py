@@ -15,14 +15,21 @@ class Migration(NamedTuple):
     text: str
 
 
-def load(file: str) -> dict[str, str]:
+WRITES = ("writes.sql", "steering.sql", "suppressions.sql", "retention.sql")
+"""The writer's statements, by capability."""
+
+READS = ("reads.sql", "listing.sql")
+"""The readers' statements."""
+
+
+def load(*files: str) -> dict[str, str]:
     """Read `-- name: sentence` blocks into name → statement."""
-    text = (_FOLDER / file).read_text()
+    text = "\n".join((_FOLDER / file).read_text() for file in files)
     found = list(_NAME.finditer(text))
     ends = [match.start() for match in found[1:]] + [len(text)]
     return {
         match[1]: text[match.end() : end].strip().rstrip(";")
-        for match, end in zip(found, ends, strict=True)
+        for match, end in zip(found, ends, strict=False)
     }
 
 

@@ -15,7 +15,7 @@ from shared.store import migrate, sql
 from shared.store.open import open_writer
 
 Row = tuple[Any, ...]
-_STATEMENTS = sql.load("writes.sql")
+_STATEMENTS = sql.load(*sql.WRITES)
 _DISK_TROUBLE = (apsw.FullError, apsw.IOError, apsw.CantOpenError, apsw.ReadOnlyError)
 _FILE_TROUBLE = (apsw.CorruptError, apsw.NotADBError, apsw.BusyError)
 

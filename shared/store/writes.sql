@@ -374,7 +374,8 @@ SELECT min(minute) FROM sent_minute WHERE minute >= ? AND sent > 0;
 SELECT since, last FROM ear;
 
 -- set_ear: the webhook is up
-INSERT OR REPLACE INTO ear (one, since, last) VALUES (1, ?, ?);
+INSERT INTO ear (one, since, last) VALUES (1, ?, ?)
+ON CONFLICT (one) DO UPDATE SET since = excluded.since, last = excluded.last;
 
 -- ── ageing, in small steps ──
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.api.actor import CANCEL_S, CHECK_S, LOOK_UP_S, STORE_S, Api
+from services.api.actor import CHECK_S, LOOK_UP_S, ORDER_S, STORE_S, Api
 from services.api.asks import Asks, Phase
 from shared.domain import RecipientId, SubmissionId
 from shared.protocol import (
@@ -112,7 +112,7 @@ def test_large_submissions_are_repeated_less_often(api):
 
 def test_a_writer_that_starts_anew_is_told_everything_at_once(api):
     api.store(submit(), 64 * MB, lambda _: None, at(0))
-    api.cancel(CancelTopic("api", "o1", "t"), lambda _: None, at(0))
+    api.order(CancelTopic("api", "o1", "t"), lambda _: None, at(0))
     api.receive(writer_state(epoch=1, seq=2), at(0.05))
     assert api.tick(at(0.06)) == []
     api.receive(writer_state(epoch=2, seq=1), at(0.1))
@@ -135,7 +135,7 @@ def test_a_writer_that_is_silent_for_three_seconds_is_no_writer(api):
 def test_a_cancel_is_repeated_until_confirmed(api):
     given = []
     order = CancelTopic("api", "o1", "t")
-    assert api.cancel(order, given.append, at(0)) == [Letter("writer", order)]
+    assert api.order(order, given.append, at(0)) == [Letter("writer", order)]
     assert sent(api.tick(at(0.6)), CancelTopic) == [order]
     api.receive(TopicCancelled("o1", 2, 1), at(0.7))
     assert given == [TopicCancelled("o1", 2, 1)]
@@ -143,10 +143,10 @@ def test_a_cancel_is_repeated_until_confirmed(api):
 
 def test_a_cancel_that_fails_or_is_not_confirmed_ends(api):
     given = []
-    api.cancel(CancelTopic("api", "o1", "t"), given.append, at(0))
+    api.order(CancelTopic("api", "o1", "t"), given.append, at(0))
     api.receive(OrderFailed("o1", "storage_full"), at(0.1))
-    api.cancel(CancelTopic("api", "o2", "t"), given.append, at(0))
-    api.tick(at(CANCEL_S))
+    api.order(CancelTopic("api", "o2", "t"), given.append, at(0))
+    api.tick(at(ORDER_S))
     assert given == [OrderFailed("o1", "storage_full"), None]
 
 

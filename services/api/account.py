@@ -1,0 +1,1 @@
+"""/v1/account: rate, quota, events, reputation; and the steering of them."""

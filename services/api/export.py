@@ -1,0 +1,1 @@
+"""Recipients and suppressions as CSV, streamed page by page."""

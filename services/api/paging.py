@@ -1,0 +1,1 @@
+"""Paging: limits and cursors out of the query of a URL."""

@@ -1,0 +1,1 @@
+"""/v1/suppressions: who is not mailed any more."""

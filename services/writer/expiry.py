@@ -1,0 +1,1 @@
+"""Expiry: what has not left by then is stopped."""

@@ -1,0 +1,1 @@
+"""Reputation: pure rules of when bounces and complaints pause bulk mail."""

@@ -1,0 +1,1 @@
+-- Statements of the readers: recipients one by one, topics in a row, the suppression list.

@@ -1,0 +1,1 @@
+-- Statements of the writer: what is kept for a time only, in small steps.

@@ -1,0 +1,1 @@
+-- Statements of the writer: orders over topics and over single mails, expiry.

@@ -1,0 +1,1 @@
+-- Statements of the writer: the suppression list, reputation, the rate set by hand.
