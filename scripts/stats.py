@@ -42,6 +42,9 @@ def _head(picture: Picture) -> Text:
     head = Text.assemble(("ses-sender  ", "bold"), at.strftime("%Y-%m-%d %H:%M:%S %Z"))
     if picture["simulated"]:
         head.append("   SIMULATOR: no mail leaves this machine", "bold black on yellow")
+    if picture["reputation"]["bulk_paused"]:
+        why = picture["reputation"]["bulk_paused"]
+        head.append(f"   bulk mail is paused: {why}", "bold black on yellow")
     if picture["missing"]:
         head.append("   not heard: " + ", ".join(picture["missing"]), "bold red")
     return head
@@ -63,6 +66,11 @@ def _numbers(picture: Picture) -> Table:
         f"{_count(quota['sent_24h'])} sent, {_count(quota['left'])} left of {_count(quota['max'])}",
     )
     table.add_row("throttles", _count(picture["throttles"]))
+    bad = picture["reputation"]
+    table.add_row(
+        "of 24 h",
+        f"{_percent(bad['bounce_rate'])} bounced, {_percent(bad['complaint_rate'])} complained of",
+    )
     events, commit = picture["events"], picture["commit_ms"]
     table.add_row("events", f"{_with(events['per_s'], '/s')}, lag {_with(events['lag_s'], 's')}")
     table.add_row(
@@ -109,6 +117,10 @@ def _count(number: float | None) -> str:
 
 def _with(number: float | None, unit: str) -> str:
     return "-" if number is None else f"{number:,.1f} {unit}".replace(" /", "/")
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.2f} %"
 
 
 def watch(address: str, arguments: argparse.Namespace) -> int:

@@ -239,20 +239,22 @@ class OrderDone(Message, frozen=True):
     """writer -> api: the order is committed.
 
     `changed` counts what it touched (topics, mails or addresses), `in_flight` the mails that were
-    through the gate already. A repeat of the order gets the same answer.
+    through the gate already. A repeat of the order gets the same answer; it is `replayed` if
+    another order of the same idempotency key got it before.
     """
 
     order: str
     changed: int = 0
     in_flight: int = 0
     state: State | None = None
+    replayed: bool = False
 
 
 class OrderRefused(Message, frozen=True):
     """writer -> api: the order is not possible as things stand; nothing was changed.
 
     `code` is no_such_topic | no_such_message | in_flight | not_unknown | final | cancelled |
-    rate_too_high; `state` is where the mail stands, `limit` what SES allows.
+    rate_too_high | idempotency_mismatch; `state` is where the mail stands, `limit` what SES allows.
     """
 
     order: str
@@ -486,6 +488,7 @@ class Room(Message, frozen=True):
     """sender -> scheduler: a level; `jobs` is what fits in all, `held` what is in hand now.
 
     Both count calls in the air as well as jobs that wait; a job has at most `size` recipients.
+    `urgent` is how many jobs wait that are urgent.
     """
 
     sender: str
@@ -495,6 +498,7 @@ class Room(Message, frozen=True):
     size: int
     held: int
     draining: bool = False
+    urgent: int = 0
 
 
 # ── sender ⇄ writer: lease, gate, outcome, content ──

@@ -5,9 +5,9 @@ from shared.config import Settings
 from shared.wire import Wire
 
 
-def make(_settings: Settings, _wire: Wire) -> BrokerActor:
-    """Build the broker: it needs no settings, the writer tells it the rate."""
-    return BrokerActor(clock.read())
+def make(settings: Settings, _wire: Wire) -> BrokerActor:
+    """Build the broker: the writer tells it the rate."""
+    return BrokerActor(clock.read(), settings.urgent_share)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ SETTLING_S = WINDOW_S + AHEAD_S
 class BrokerActor(Actor):
     """Grants permits; everything it knows it hears again within a second."""
 
-    def __init__(self, now: Now) -> None:
+    def __init__(self, now: Now, urgent_share: float) -> None:
         self._ready_at = now.mono + SETTLING_S
         self._ticked = -math.inf
         self._wake: float | None = None
@@ -42,7 +42,7 @@ class BrokerActor(Actor):
         self._slowdown = Slowdown()
         self._rate = 0.0
         self._pace = Pace(1.0)
-        self._lanes = Lanes()
+        self._lanes = Lanes(urgent_share)
         self._petitioners: dict[str, Petitioner] = {}
         self._throttles_heard: dict[str, tuple[int, int]] = {}
         self._is_idle = True

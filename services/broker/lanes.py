@@ -1,4 +1,4 @@
-"""Whose ask is next: urgent before bulk but for a tenth, senders in turn."""
+"""Whose ask is next: urgent before bulk but for its share, senders in turn."""
 
 from collections import OrderedDict, deque
 from collections.abc import Iterable
@@ -6,10 +6,6 @@ from typing import NamedTuple
 
 from shared.protocol import Ask
 
-URGENT_SHARE = 0.9
-"""Part of the rate that urgent mail may take while bulk waits."""
-
-_OWED_EACH = (1 - URGENT_SHARE) / URGENT_SHARE
 _HAIR = 1e-6
 """What a sum of such fractions may lack: nine of them shall make one."""
 
@@ -23,9 +19,13 @@ class Turn(NamedTuple):
 
 
 class Lanes:
-    """The waiting asks; senders take turns, one ask at a time, in each lane."""
+    """The waiting asks; senders take turns, one ask at a time, in each lane.
 
-    def __init__(self) -> None:
+    `urgent_share` is the part of the rate that urgent mail may take while bulk waits.
+    """
+
+    def __init__(self, urgent_share: float) -> None:
+        self._owed_each = (1 - urgent_share) / urgent_share
         self._urgent: OrderedDict[str, deque[Ask]] = OrderedDict()
         self._bulk: OrderedDict[str, deque[Ask]] = OrderedDict()
         self._owed = 0.0
@@ -69,7 +69,7 @@ class Lanes:
         elif not turn.urgent:
             self._owed -= turn.ask.recipients
         elif self._bulk:
-            self._owed += turn.ask.recipients * _OWED_EACH
+            self._owed += turn.ask.recipients * self._owed_each
         self.drop(turn)
 
     def recipients(self, *, urgent: bool) -> int:

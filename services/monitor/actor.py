@@ -70,7 +70,7 @@ class Monitor(Actor):
 
 def _words(writer: Report | None) -> Words:
     notes = writer.notes if writer else {}
-    return Words(hold=notes.get("hold", ""), rate_source=notes.get("rate_source", ""))
+    return Words(*(notes.get(name, "") for name in Words._fields))
 
 
 def _is_simulated(report: Report) -> bool:

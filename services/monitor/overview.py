@@ -45,6 +45,14 @@ class Events(Struct, frozen=True):
     lag_s: float | None
 
 
+class Reputation(Struct, frozen=True):
+    """Bounces and complaints per mail of 24 hours, 0 to 1; why bulk mail is paused, if it is."""
+
+    bounce_rate: float | None
+    complaint_rate: float | None
+    bulk_paused: str | None
+
+
 class CommitMs(Struct, frozen=True):
     """Milliseconds a commit of the writer took."""
 
@@ -61,6 +69,7 @@ class Overview(Struct, frozen=True):
     quota: Quota
     throttles: float | None
     events: Events
+    reputation: Reputation
     commit_ms: CommitMs
     wal_mb: float | None
 
@@ -70,6 +79,7 @@ class Words(NamedTuple):
 
     hold: str
     rate_source: str
+    bulk_paused: str = ""
 
 
 def lift(gauges: Gauges, words: Words) -> Overview:
@@ -93,6 +103,9 @@ def lift(gauges: Gauges, words: Words) -> Overview:
         quota=quota,
         throttles=broker("throttles"),
         events=Events(results("events_per_s"), results("lag_s")),
+        reputation=Reputation(
+            writer("bounce_rate"), writer("complaint_rate"), words.bulk_paused or None
+        ),
         commit_ms=CommitMs(writer("commit_p50_ms"), writer("commit_p99_ms")),
         wal_mb=writer("wal_mb"),
     )

@@ -5,9 +5,9 @@ from shared.config import Settings
 from shared.wire import Wire
 
 
-def make(_settings: Settings, _wire: Wire) -> SchedulerActor:
-    """Build the scheduler: it needs no settings, digests tell it all."""
-    return SchedulerActor(clock.read())
+def make(settings: Settings, _wire: Wire) -> SchedulerActor:
+    """Build the scheduler: all but the share of urgent mail is told by digests."""
+    return SchedulerActor(clock.read(), settings.urgent_share)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ MOST_JOBS = 200
 """Jobs claimed for a sender at once: the gate waits while the writer leases them."""
 
 URGENT_EXTRA_JOBS = 2
-"""Jobs a sender gets beyond its room if they are urgent: its room may be full of bulk for long."""
+"""Urgent jobs may wait in a sender however full of bulk it is, for it may be so for long."""
 
 DIGEST_EXPIRES_S = 3.0
 """A writer silent for so long is dead; what it said of holds and dues may be wrong by now."""
@@ -45,7 +45,7 @@ class Calls(NamedTuple):
 class SchedulerActor(Actor):
     """Claims what is due for the senders' free room and hands the jobs on."""
 
-    def __init__(self, now: Now) -> None:
+    def __init__(self, now: Now, urgent_share: float) -> None:
         self.epoch = new_epoch(now)
         self._wake = now.mono
         self._digest: WorkDigest | None = None
@@ -54,7 +54,7 @@ class SchedulerActor(Actor):
         # An epoch is in microseconds: the next one starts beyond all ids used until then.
         self._claims = OpenClaims(self.epoch * 1000)
         self._benches: dict[str, Bench] = {}
-        self._lanes = Lanes()
+        self._lanes = Lanes(urgent_share)
         self._asked: deque[float] = deque()
         self._waits = ""
 
@@ -146,7 +146,8 @@ class SchedulerActor(Actor):
         self._lanes.settle(claim.line, claim.recipients - sum(sizes))
         self._backlog.answered(claim.line, claimed.next_due, now, is_empty=not sizes)
         if sizes:
-            self._benches[claim.claim.sender].give(len(sizes), now.mono)
+            bench = self._benches[claim.claim.sender]
+            bench.give(len(sizes), now.mono, urgent=claim.line.urgent)
 
     def _new_claims(self, now: Now) -> list[Claim]:
         digest = self._live_digest(now.mono)
@@ -178,12 +179,12 @@ class SchedulerActor(Actor):
 
     def _claims_for(self, bench: Bench, due: list[Line], now: float) -> list[Claim]:
         free = bench.free(now) - self._claims.jobs(bench.sender)
-        if free <= 0:
-            free += URGENT_EXTRA_JOBS
-            due = [line for line in due if line.urgent]
-        if free <= 0 or not due:
-            return []
-        return self._deal(bench, due, Calls(min(free, MOST_JOBS), bench.size), now)
+        claims = self._deal(bench, due, Calls(min(free, MOST_JOBS), bench.size), now)
+        urgent = [line for line in due if line.urgent]
+        if urgent and not self._claims.asks_urgent(bench.sender):
+            extra = URGENT_EXTRA_JOBS - bench.urgent(now)
+            claims += self._deal(bench, urgent, Calls(extra, bench.size), now)
+        return claims
 
     def _deal(self, bench: Bench, able: list[Line], calls: Calls, now: float) -> list[Claim]:
         claims = [

@@ -88,5 +88,9 @@ class OpenClaims:
         """Count the jobs asked for a sender."""
         return sum(o.claim.jobs for o in self._open.values() if o.claim.sender == sender)
 
+    def asks_urgent(self, sender: str) -> bool:
+        """Tell whether urgent jobs are asked for a sender."""
+        return any(o.claim.urgent and o.claim.sender == sender for o in self._open.values())
+
     def _take(self, claim_ids: list[int]) -> list[OpenClaim]:
         return [self._open.pop(claim_id) for claim_id in claim_ids]

@@ -1,19 +1,20 @@
-"""Who is next: urgent mail before bulk but for a tenth, and within a lane each topic in turn."""
+"""Who is next: urgent mail before bulk but for its share, and within a lane each topic in turn."""
 
 from services.scheduler.backlog import Line
 from services.scheduler.turns import Turns
-
-URGENT_SHARE = 0.9
-"""Part of the claims that is urgent while bulk waits, as the broker deals out the rate."""
 
 URGENT, BULK = True, False
 
 
 class Lanes:
-    """The turns of the two lanes, and of the topics in each."""
+    """The turns of the two lanes, and of the topics in each.
 
-    def __init__(self) -> None:
-        self._lanes: Turns[bool] = Turns({URGENT: URGENT_SHARE, BULK: 1 - URGENT_SHARE})
+    `urgent_share` is the part of the claims that is urgent while bulk waits, as the broker deals
+    out the rate.
+    """
+
+    def __init__(self, urgent_share: float) -> None:
+        self._lanes: Turns[bool] = Turns({URGENT: urgent_share, BULK: 1 - urgent_share})
         self._topics: dict[bool, Turns[Line]] = {URGENT: Turns(), BULK: Turns()}
 
     def line_up(self, due: list[Line]) -> None:

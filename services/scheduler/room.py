@@ -29,6 +29,7 @@ class Sent(NamedTuple):
 
     at: float
     jobs: int
+    urgent: int
 
 
 class Bench:
@@ -49,9 +50,9 @@ class Bench:
         self._heard = now
         self._settle(now - UNDER_WAY_S)
 
-    def give(self, jobs: int, now: float) -> None:
+    def give(self, jobs: int, now: float, *, urgent: bool) -> None:
         """Note jobs as sent."""
-        self._under_way.append(Sent(now, jobs))
+        self._under_way.append(Sent(now, jobs, jobs if urgent else 0))
 
     def is_silent(self, now: float) -> bool:
         """Tell whether its Room has expired."""
@@ -71,6 +72,11 @@ class Bench:
         """Count the jobs in its hands or on the way to it."""
         self._settle(now - SETTLED_S)
         return self._room.held + sum(sent.jobs for sent in self._under_way)
+
+    def urgent(self, now: float) -> int:
+        """Count the urgent jobs that wait in its hands or are on the way to it."""
+        self._settle(now - SETTLED_S)
+        return self._room.urgent + sum(sent.urgent for sent in self._under_way)
 
     def free(self, now: float) -> int:
         """Answer how many more jobs fit; less than none if it was given more than fits."""

@@ -16,6 +16,8 @@ from services.sender.hand import Call, Hand
 from services.sender.lane import Lane, most_in_call, share, waiting_room
 from services.sender.measures import Measures, p99_ms
 from services.sender.outcome import BulkFault, Finding, judge_bulk, judge_single
+from services.sender.permits import Air, air
+from services.sender.releases import Releases
 from services.sender.reply import Ending
 from services.sender.reports import Reports
 from services.sender.voice import Capacity, Terms, Voice
@@ -36,8 +38,8 @@ WAKE_MARGIN_S = 0.001
 class Sender(Actor):
     """The state of one sender process.
 
-    `halted` is why no call may start, empty if all is well. `unwritten` are outcomes for the
-    journal, `confirmations` what SNS is to be asked: both are for the process around this to take.
+    `halted` is why no call may start, empty if all is well. For the process around this to take:
+    `unwritten` outcomes for the journal, `confirmations` for SNS, `releases` for SES's own list.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Sender(Actor):
         self.halted = ""
         self.unwritten: list[p.Outcome] = []
         self.confirmations: deque[p.ConfirmTopic] = deque()
+        self.releases = Releases()
         self.reports = Reports(replayed)
         self.voice = Voice(terms)
         self._terms = terms
@@ -70,6 +73,7 @@ class Sender(Actor):
             p.OutcomesRecorded: self._outcomes_recorded,
             p.Welcome: self._welcomed,
             p.ConfirmTopic: lambda message, _now: self.confirmations.append(message),
+            p.ReleaseAtSes: self.releases.take,
         }
 
     @override
@@ -188,16 +192,15 @@ class Sender(Actor):
         size, in_air = self._size(now), len(self._hand.in_air)
         stopped = self._stopped_at is not None
         room = waiting_room(self._rate, self._terms.workers, size)
-        return Capacity(
-            in_air + (0 if stopped or self.halted else room), size, len(self._hand), stopped
-        )
+        jobs = in_air + (0 if stopped or self.halted else room)
+        return Capacity(jobs, size, len(self._hand), stopped, self._hand.urgent)
 
-    def _air(self) -> int:
+    def _air(self) -> Air:
         """Answer how many more calls may start."""
         if self.halted or self._stopped_at is not None:
-            return 0
+            return Air(0, 0)
         terms = self._terms
-        return share(self._rate, terms.workers, terms.most_in_air) - len(self._hand.in_air)
+        return air(share(self._rate, terms.workers, terms.most_in_air), len(self._hand.in_air))
 
     # ── calls ──
 
@@ -254,8 +257,6 @@ class Sender(Actor):
     def _close(self, outcome: p.Outcome) -> None:
         self.unwritten.append(outcome)
         self.reports.add(outcome)
-
-    # ── the end ──
 
     @override
     def stop(self, now: Now) -> Iterable[Letter]:

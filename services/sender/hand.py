@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from services.sender.gate import GateAsks
 from services.sender.lane import Lane
-from services.sender.permits import Grant, Permits
+from services.sender.permits import Air, Grant, Permits
 from services.sender.render import Cut
 from shared.domain import JobId
 from shared.protocol import Addressee, Gate, Job
@@ -52,12 +52,16 @@ class Call(NamedTuple):
 
 
 class Hand:
-    """What this sender holds; `late` and `gate_times` are the newest measurements, seconds."""
+    """What this sender holds; `late` and `gate_times` are the newest measurements, seconds.
+
+    `urgent` counts the urgent ones among the waiting jobs.
+    """
 
     def __init__(self, lane: Lane) -> None:
         self.permits = Permits()
         self.waiting: dict[JobId, Work] = {}
         self.in_air: dict[JobId, Call] = {}
+        self.urgent = 0
         self._flying: dict[JobId, Work] = {}
         self.late: deque[float] = deque(maxlen=512)
         self.gate_times: deque[float] = deque(maxlen=512)
@@ -76,6 +80,7 @@ class Hand:
     def take(self, job: Job, cut: Cut | None) -> None:
         """Take a job in, with its content if that is here."""
         work = self.waiting[job.job] = Work(job, cut)
+        self.urgent += job.urgent
         if cut is not None:
             self._new[job.job] = work
 
@@ -104,7 +109,9 @@ class Hand:
         """Let a waiting job go; its permit is not needed."""
         self._new.pop(job, None)
         self.permits.withdraw(job, now)
-        return self.waiting.pop(job, None)
+        work = self.waiting.pop(job, None)
+        self.urgent -= work is not None and work.job.urgent
+        return work
 
     def lost(self, now: float) -> list[Work]:
         """Let go of the jobs that can no longer come through the gate, and answer them."""
@@ -136,14 +143,16 @@ class Hand:
         """Answer when they should be."""
         return self._swept + SWEEP_S if self.waiting else math.inf
 
-    def next_call(self, now: float, room: int) -> Call | None:
+    def next_call(self, now: float, room: Air) -> Call | None:
         """Answer a call that must start at this moment; `room` is how many may be started."""
         while (grant := self.permits.pop_due(now)) is not None:
             work = self.waiting[grant.job]
             call = self._call(work, now)
-            if call is not None and room > 0 and self._fits(call, grant, now):
+            may_start = (room.urgent if work.job.urgent else room.bulk) > 0
+            if call is not None and may_start and self._fits(call, grant, now):
                 self.late.append(now - grant.not_before)
                 self._flying[grant.job] = self.waiting.pop(grant.job)
+                self.urgent -= work.job.urgent
                 call = call._replace(start_by=grant.not_before + START_WITHIN_S)
                 self.in_air[grant.job] = call
                 return call
@@ -180,4 +189,5 @@ class Hand:
         """Let a job wait again whose call was not made: its gate is not used up."""
         del self.in_air[job]
         work = self.waiting[job] = self._flying.pop(job)
+        self.urgent += work.job.urgent
         self._want(work, now)

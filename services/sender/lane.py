@@ -85,5 +85,10 @@ def share(rate: float, workers: int, most: int = MOST_IN_AIR) -> int:
 
 
 def waiting_room(rate: float, workers: int, size: int) -> int:
-    """Answer how many jobs may wait here: 0.25 s of this sender's part of R, at least two."""
-    return max(2, min(MOST_WAITING, math.ceil(0.25 * rate / workers / size)))
+    """Answer how many jobs may wait here: 0.25 s of this sender's part of R, at least two.
+
+    At three calls a second or fewer the next job is here long before its turn, and one that waits
+    is one more before the first of another topic: so one is enough.
+    """
+    calls = rate / workers / size
+    return max(2 if calls > 3.0 else 1, min(MOST_WAITING, math.ceil(0.25 * calls)))

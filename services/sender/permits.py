@@ -10,6 +10,7 @@ for nothing, so that the broker can count it as free.
 import heapq
 import math
 from collections.abc import Iterable
+from itertools import islice
 from typing import NamedTuple
 
 from services.sender.level import Level
@@ -48,6 +49,24 @@ class Listing(NamedTuple):
     urgent: tuple[Ask, ...]
     bulk: tuple[Ask, ...]
     unused: tuple[int, ...]
+
+
+class Air(NamedTuple):
+    """How many more calls may start, urgent ones and bulk ones."""
+
+    urgent: int
+    bulk: int
+
+
+def air(share: int, in_air: int) -> Air:
+    """Answer how many more calls may start beside those in the air.
+
+    Where there is a choice one place is left to urgent mail, so that it can leave although SES
+    keeps every bulk call waiting. Three places or fewer are all needed to keep up the rate while
+    SES takes a second to answer.
+    """
+    free = share - in_air
+    return Air(free, free - 1 if share > 3 else free)
 
 
 class Permits:
@@ -143,10 +162,10 @@ class Permits:
             heapq.heappop(self._due)
         return self._due[0][0] if self._due else math.inf
 
-    def listing(self, room: int, now: float) -> Listing | None:
+    def listing(self, room: Air, now: float) -> Listing | None:
         """Answer the level if it must be said now; `room` is how many more calls may start."""
         urgent, bulk = self._lanes[True], self._lanes[False]
-        limit = max(0, min(room, MOST_AT_ONCE) - len(self._granted))
+        limit = max(0, min(room.urgent, MOST_AT_ONCE) - len(self._granted))
         if limit != self._limit and len(urgent) + len(bulk) > min(limit, self._limit):
             self._change += 1
         self._limit = limit
@@ -155,9 +174,10 @@ class Permits:
             self._change += 1
         if self.next_listing() > now or not self._level.is_due(self._change, now):
             return None
-        asks = [wish.ask for lane in (urgent, bulk) for wish in lane.values()][:limit]
-        count = min(len(urgent), limit)
-        return Listing(tuple(asks[:count]), tuple(asks[count:]), tuple(self._unused))
+        asks = [wish.ask for wish in urgent.values()][:limit]
+        left = max(0, limit - len(asks) - (room.urgent - room.bulk))
+        others = (wish.ask for wish in islice(bulk.values(), left))
+        return Listing(tuple(asks), tuple(others), tuple(self._unused))
 
     def next_listing(self) -> float:
         """Answer when the level must be said next; never, once it said that nothing is wanted."""

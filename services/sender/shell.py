@@ -10,6 +10,7 @@ from services.sender.actor import Sender
 from services.sender.bulk import bulk_body
 from services.sender.hand import Call
 from services.sender.journal import Journal
+from services.sender.releases import Release
 from services.sender.render import Letterhead, single_body
 from services.sender.reply import Ending
 from services.sender.ses import Way
@@ -50,8 +51,9 @@ class Shell(Actor):
         """Settle the turn, write what is new to the journal, start the calls that are due."""
         if self._crash is not None:
             raise self._crash
-        letters = [*self._letters, *self._sender.settle(now)]
+        letters = [*self._letters, *self._sender.releases.letters, *self._sender.settle(now)]
         self._letters.clear()
+        self._sender.releases.letters.clear()
         self._keep_journal(now)
         self._start_side_calls(now)
         self._start_calls()
@@ -65,7 +67,8 @@ class Shell(Actor):
     @override
     def next_tick(self, now: Now) -> float:
         """Answer when there is something to do next."""
-        times = [self._sender.next_tick(now), self._side.watch.next_at]
+        sender = self._sender
+        times = [sender.next_tick(now), self._side.watch.next_at, sender.releases.next_at()]
         if self._sender.halted:
             times.append(self._journal_at)
         return min(times)
@@ -169,6 +172,9 @@ class Shell(Actor):
             self._spawn(self._read_account(now))
         while self._sender.confirmations:
             self._spawn(self._confirm(self._sender.confirmations.popleft()))
+        release = self._sender.releases.begin(now.mono)
+        if release is not None:
+            self._spawn(self._release(release))
 
     async def _read_account(self, now: Now) -> None:
         found = await self._side.account(now)
@@ -180,6 +186,11 @@ class Shell(Actor):
 
     async def _confirm(self, message: ConfirmTopic) -> None:
         self._letters.append(Letter("results", await self._side.confirm(message)))
+        self.ring()
+
+    async def _release(self, release: Release) -> None:
+        ended = await self._side.release(release.email)
+        self._sender.releases.ended(release, ended, clock.read().mono)
         self.ring()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

@@ -1,4 +1,4 @@
-"""Calls beside the mail, on a thread of their own: GetAccount and ConfirmSubscription."""
+"""Calls beside the mail, on a thread of their own: account, subscriptions, SES's own list."""
 
 import asyncio
 import functools
@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from botocore.exceptions import BotoCoreError, ClientError
 
 from services.sender.aws import Aws
+from services.sender.releases import Ended
 from shared.clock import Now
 from shared.protocol import AccountRead, ConfirmTopic, TopicConfirmed
 
@@ -17,6 +18,10 @@ T = TypeVar("T")
 
 READ_EVERY_S = 180.0
 RETRY_AFTER_S = 60.0
+
+THROTTLED = frozenset({"TooManyRequestsException", "ThrottlingException", "Throttling"})
+FORBIDDEN = 403
+"""Whatever its name: wrong, expired or unknown credentials, the same for every address."""
 
 
 class AccountWatch:
@@ -73,6 +78,31 @@ def confirm(aws: Aws, message: ConfirmTopic) -> TopicConfirmed:
     return TopicConfirmed(message.post)
 
 
+def release(ses: Any, email: str) -> Ended:
+    """Take an address off SES's own suppression list; one that is not on it is as good."""
+    try:
+        ses.delete_suppressed_destination(EmailAddress=email)
+    except ClientError as error:
+        return _refused(error)
+    except BotoCoreError as error:
+        return Ended(f"{type(error).__name__}: {error}"[:500], concerns_all=True)
+    return Ended()
+
+
+def _refused(error: ClientError) -> Ended:
+    code = error.response.get("Error", {}).get("Code", "")
+    if code == "NotFoundException":
+        return Ended()
+    if code in {"AccessDenied", "AccessDeniedException"}:
+        allow = "the credentials need the IAM action ses:DeleteSuppressedDestination"
+        return Ended(f"{code}: {allow}.", concerns_all=True)
+    if code in THROTTLED:
+        return Ended(f"{code}: SES wants fewer calls; try again later.", again=True)
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    message = error.response.get("Error", {}).get("Message", "")
+    return Ended(f"{code}: {message}"[:500], concerns_all=status == FORBIDDEN)
+
+
 class SideThread:
     """The thread, and the account's watch."""
 
@@ -94,6 +124,10 @@ class SideThread:
     async def confirm(self, message: ConfirmTopic) -> TopicConfirmed:
         """Confirm a subscription."""
         return await self._call(lambda: confirm(self._aws, message))
+
+    async def release(self, email: str) -> Ended:
+        """Take an address off SES's own suppression list."""
+        return await self._call(lambda: release(self._ses, email))
 
     async def _call(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)

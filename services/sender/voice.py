@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from services.sender.lane import MOST_IN_AIR
 from services.sender.level import Level
-from services.sender.permits import Permits
+from services.sender.permits import Air, Permits
 from shared.domain import JobId
 from shared.protocol import AccountRead, BulkRefused, Demand, Hello, Holding, Room
 from shared.wire import Letter
@@ -34,12 +34,16 @@ class Terms(NamedTuple):
 
 
 class Capacity(NamedTuple):
-    """How many jobs this sender would hold in all, of what size, and how many it holds."""
+    """How many jobs this sender would hold in all, of what size, and how many it holds.
+
+    `urgent` is how many wait that are urgent.
+    """
 
     jobs: int
     size: int
     held: int
     draining: bool
+    urgent: int
 
 
 class Voice:
@@ -66,9 +70,7 @@ class Voice:
         name, epoch = self._terms.name, self._terms.epoch
         if self._room.is_due(capacity, now):
             self._room_seq += 1
-            jobs, size, in_hand, draining = capacity
-            room = Room(name, epoch, self._room_seq, jobs, size, in_hand, draining)
-            yield Letter("scheduler", room)
+            yield Letter("scheduler", Room(name, epoch, self._room_seq, *capacity))
         if self._holding.is_due(None, now):
             yield Letter("writer", Holding(name, epoch, tuple(held)))
 
@@ -79,7 +81,7 @@ class Voice:
         if refusal and self._refusal.is_due(refusal, now):
             yield Letter("writer", BulkRefused(self._terms.name, refusal))
 
-    def demand(self, permits: Permits, room: int, now: float) -> Iterator[Letter]:
+    def demand(self, permits: Permits, room: Air, now: float) -> Iterator[Letter]:
         """Say which permits are wanted where it is time; `room` is how many calls may start."""
         listing = permits.listing(room, now)
         if listing is not None:

@@ -3,6 +3,8 @@ import secrets
 from services.writer.actor import WriterActor
 from services.writer.apply import Rules
 from services.writer.founding import found
+from services.writer.reputation import PauseAt
+from services.writer.retention import DAY_MS, Keep
 from shared import actor, clock, log
 from shared.actor import Place
 from shared.config import Settings
@@ -27,6 +29,8 @@ def make(settings: Settings, _wire: Wire) -> WriterActor:
     log.get("writer").info(
         "database open", path=str(settings.database), migrated=store.migrated or "nothing"
     )
+    if store.advice:
+        log.get("writer").info(store.advice)
     found(store, Install(secrets.token_hex(4), secrets.token_bytes(32)), now.ms)
     rules = Rules(
         boot=clock.boot_id(),
@@ -34,6 +38,8 @@ def make(settings: Settings, _wire: Wire) -> WriterActor:
         rate=settings.max_send_per_second,
         on_unknown=settings.on_unknown,
         unknown_after_ms=settings.unknown_after * 1000,
+        keep=Keep(settings.retention_days * DAY_MS, settings.raw_event_days * DAY_MS),
+        pause_at=PauseAt(settings.pause_at_bounce_rate, settings.pause_at_complaint_rate),
     )
     return WriterActor(store, rules)
 

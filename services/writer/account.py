@@ -5,7 +5,9 @@ from datetime import UTC, datetime
 
 from services.writer import hold as rules
 from services.writer.book import Lease
+from services.writer.bulk import BulkLane
 from services.writer.hold import Hold, Streak
+from services.writer.reputation import PauseAt
 from shared import log
 from shared.clock import Now
 from shared.domain import Verdict
@@ -14,7 +16,8 @@ from shared.protocol import (
     AccountRead,
     AccountState,
     Answer,
-    Ordered,
+    OrderDone,
+    OrderRefused,
     ResumeBulk,
     SetRate,
 )
@@ -24,7 +27,6 @@ DAY_MS = 86_400_000
 PROBE_LIMIT_S = 30.0
 """A probe that has not been heard of for so long (a call takes 20 s) is given up."""
 
-BULK_SILENT_S = 180.0
 QUOTA_PAUSE_MS = 60_000
 _REFRESH_S = 1.0
 _NEAR = 2_000
@@ -33,15 +35,15 @@ _NEAR = 2_000
 class Account:
     """What holds for every mail alike."""
 
-    def __init__(self, store: Store, rate: float | None) -> None:
+    def __init__(self, store: Store, rate: float | None, pause_at: PauseAt) -> None:
         self._store = store
+        self.bulk = BulkLane(store, pause_at)
         self._setting = rate
         self._streak = Streak()
         self._probe: int | None = None
         self._probe_until = 0.0
         self._left: int | None = None
         self._left_at = -1.0
-        self._bulk_heard: float | None = None
         self._row: Row = ()
         self.hold: Hold | None = None
         self.load()
@@ -54,19 +56,28 @@ class Account:
         reason, detail, since, failures, probe_at = row[11:16]
         self.hold = Hold(reason, detail, since, failures, probe_at) if reason else None
         self._left_at = -1.0
+        self.bulk.load()
 
     @property
     def rate(self) -> float:
         """R before throttling, in recipients per second."""
-        return rules.rate_in_force(self._setting, self._row[0])[0]
+        return self._rate()[0]
 
     @property
     def rate_source(self) -> str:
-        """Which limit R comes from: setting, account or fallback."""
-        return rules.rate_in_force(self._setting, self._row[0])[1]
+        """Which limit R comes from: setting, account, api or fallback."""
+        return self._rate()[1]
 
-    def jobs_allowed(self, now: Now) -> int | None:
-        """Answer how many jobs may be claimed: None for as many as wanted."""
+    @property
+    def rate_wanted(self) -> float | None:
+        """The rate set by an order, in recipients per second; None goes by the setting."""
+        wanted: float | None = self._row[10]
+        return wanted
+
+    def jobs_allowed(self, now: Now, urgent: int) -> int | None:
+        """Answer how many jobs of a lane may be claimed: None for as many as wanted."""
+        if not urgent and self.bulk.is_paused:
+            return 0
         if self.hold is None:
             return None
         is_probing = self._probe is not None and now.mono < self._probe_until
@@ -78,7 +89,9 @@ class Account:
         self._probe_until = now.mono + PROBE_LIMIT_S
 
     def may_send(self, lease: Lease, count: int, now: Now) -> bool:
-        """Tell whether a job may go: no hold (or it is the probe), and quota for it."""
+        """Tell whether a job may go: its lane, no hold (or it is the probe), and quota for it."""
+        if not lease.urgent and self.bulk.is_paused:
+            return False
         if self.hold is not None and lease.job != self._probe:
             return False
         if lease.gated_at is not None:
@@ -158,31 +171,28 @@ class Account:
         ):
             self._hold(None)
 
-    def refuse_bulk(self, reason: str, now: Now) -> None:
-        """Remember that SES refuses SendBulkEmail as such; senders say so again each minute."""
-        self._bulk_heard = now.mono
-        if reason != self.bulk_refused:
-            self._store.run("set_bulk_refused", (reason,))
+    def set_rate(self, message: SetRate) -> OrderDone | OrderRefused:
+        """Take the rate that was set through the API, or return to the setting.
+
+        One above the account's MaxSendRate is refused, as far as that is known.
+        """
+        most = self._row[0]
+        if message.rate is not None and most and message.rate > most:
+            return OrderRefused(message.order, "rate_too_high", limit=most)
+        is_new = message.rate != self.rate_wanted
+        if is_new:
+            self._store.run("set_rate_wanted", (message.rate,))
             self.load()
+            log.get("writer").info("rate set", rate=self.rate, source=self.rate_source)
+        return OrderDone(message.order, changed=int(is_new))
 
-    def forget_bulk(self, now: Now) -> None:
-        """Forget that bulk calls are refused once no sender has said so for a while."""
-        if self._bulk_heard is None:
-            self._bulk_heard = now.mono  # a fresh writer listens first
-        if self.bulk_refused and now.mono - self._bulk_heard > BULK_SILENT_S:
-            self.refuse_bulk("", now)
-
-    def set_rate(self, message: SetRate) -> Ordered:
-        """Take the rate that was set through the API, or return to the setting."""
-        raise NotImplementedError
-
-    def resume_bulk(self, message: ResumeBulk) -> Ordered:
-        """Let bulk mail go on."""
-        raise NotImplementedError
+    def resume_bulk(self, message: ResumeBulk, now: Now) -> OrderDone:
+        """Let bulk mail go on that was paused for bounces or complaints; changed 0: it went."""
+        return OrderDone(message.order, changed=int(self.bulk.resume(now)))
 
     def state(self, now: Now) -> AccountState:
         """Answer what the digest and the API say of the account."""
-        rate, source = rules.rate_in_force(self._setting, self._row[0])
+        rate, source = self._rate()
         hold = self.hold
         return AccountState(
             rate=rate,
@@ -199,10 +209,8 @@ class Account:
             hold=hold and AccountHold(hold.reason, hold.detail, hold.since, hold.probe_at),
         )
 
-    @property
-    def bulk_refused(self) -> str:
-        """Why SendBulkEmail is not to be had; empty if it is."""
-        return str(self._row[10])
+    def _rate(self) -> tuple[float, str]:
+        return rules.rate_in_force(self._setting, self.rate_wanted, self._row[0])
 
     def _quota_hold(self, now: Now) -> Hold:
         """Hold until the oldest mail of the last 24 hours no longer counts, as far as we know."""

@@ -5,7 +5,7 @@ from typing import NamedTuple, TypeAlias
 
 from typing_extensions import override
 
-from services.writer import digest, evidence, gates, sweeps
+from services.writer import digest, evidence, expiry, gates, retention, sweeps
 from services.writer.account import Account
 from services.writer.apply import Rules, apply
 from services.writer.book import Book
@@ -44,13 +44,17 @@ class WriterActor(Actor):
         self._rules = rules
         self._log = log.get("writer")
         self._taken: list[p.Message] = []
-        self._account = Account(store, rules.rate)
+        self._account = Account(store, rules.rate, rules.pause_at)
         self._levels = digest.Levels(rules.epoch)
         self._totals = list(store.row("totals") or [0] * len(State))
         self._evidence = evidence.Evidence(0, 0, None, None)
         self._trouble = ""
         self._refusals = Refusals()
+        self._sweeps = sweeps.Sweeps()
         self._is_sweeping = True
+        self._sweep_at = 0.0
+        self._retention = retention.Retention(rules.keep)
+        self._is_idle = True
         self._chores_at = 0.0
 
     @override
@@ -62,35 +66,43 @@ class WriterActor(Actor):
     @override
     def settle(self, now: Now) -> Iterable[Letter]:
         """Write what was gathered in one transaction; the answers go out after the commit."""
-        if not self._taken:
+        self._is_idle = not self._taken
+        if self._is_idle:
             return ()
         taken, self._taken = self._taken, []
         letters, changed = self._write(taken, now)
-        news = self._levels.news(self._store, self._account, now, changed)
-        return letters if news is None else [*letters, news]
+        if self._levels.is_behind(self._account):
+            letters += self._levels.all(self._store, self._account, now, self._condition())
+        elif (news := self._levels.news(self._store, self._account, now, changed)) is not None:
+            letters.append(news)
+        return letters
 
     @override
     def tick(self, now: Now) -> Iterable[Letter]:
         """Do what time asks for: expired leases, unknowns, sweeps, ageing, digests."""
         letters: list[Letter] = []
-        if self._is_sweeping:
-            self._transact(lambda: self._sweep(now))
+        changed: Work = set()
+        if self._is_sweeping and now.mono >= self._sweep_at:
+            changed |= self._transact(self._sweep, now)
+            self._sweep_at = now.mono + SWEEP_S
+        elif not self._is_sweeping and self._retention.is_due(now, is_idle=self._is_idle):
+            self._transact(self._retention.step, now)
         if now.mono >= self._chores_at:
-            self._transact(lambda: self._chores(now))
+            changed |= self._transact(self._chores, now)
             self._chores_at = now.mono + CHORES_S
             if self._trouble:
                 self._try_disk()
-        if self._levels.is_due(now):
-            letters.append(self._levels.work(self._store, self._account, now))
-            letters += self._levels.rest(self._account, now, self._condition())
+        if self._levels.is_due(now) or self._levels.is_behind(self._account):
+            letters += self._levels.all(self._store, self._account, now, self._condition())
+        elif (news := self._levels.news(self._store, self._account, now, changed)) is not None:
+            letters.append(news)
         return letters
 
     @override
     def next_tick(self, now: Now) -> float:
-        """Tick often only while a cancelled topic's rows are being written."""
-        if self._is_sweeping:
-            return now.mono + SWEEP_S if self._levels.next_due > now.mono else now.mono
-        return min(self._levels.next_due, self._chores_at)
+        """Tick often only while the rows follow an order."""
+        times = (self._levels.next_due, self._chores_at)
+        return min(*times, self._sweep_at if self._is_sweeping else self._retention.next_at)
 
     @override
     def gauges(self, now: Now) -> dict[str, float]:
@@ -103,18 +115,20 @@ class WriterActor(Actor):
 
     @override
     def notes(self) -> dict[str, str]:
-        """Answer what holds the account, and the trouble of the disk, if any."""
-        hold = self._account.hold
+        """Answer what holds the account or bulk mail, and the trouble of the disk, if any."""
+        hold, pause = self._account.hold, self._account.bulk.pause
         return {
             "hold": f"{hold.reason}: {hold.detail}" if hold else "",
+            "bulk_paused": pause.reason if pause else "",
             "rate_source": self._account.rate_source,
             "trouble": self._trouble,
-            "bulk_refused": self._account.bulk_refused,
+            "bulk_refused": self._account.bulk.refused,
         }
 
     def _condition(self) -> digest.Condition:
         unknown = self._totals[State.UNKNOWN]
-        return digest.Condition(self._trouble, unknown, self._evidence.sent, self._evidence.heard)
+        found = self._evidence
+        return digest.Condition(self._trouble, unknown, found.sent, found.heard, found.proven_since)
 
     def _write(self, taken: list[p.Message], now: Now) -> tuple[list[Letter], Work]:
         """Apply each message in a savepoint of its own and commit them together."""
@@ -174,30 +188,31 @@ class WriterActor(Actor):
             set().union(*(one.work for one in written)),
         )
 
-    def _transact(self, work: Callable[[], list[int]]) -> None:
-        """Run a piece of the writer's own work in a transaction of its own."""
+    def _transact(self, work: Callable[[Book], None], now: Now) -> Work:
+        """Run a piece of the writer's own work in a transaction; answer what may be claimed."""
+        book = Book(self._store, now)
         try:
             self._store.begin()
-            moved = work()
+            work(book)
+            moved = book.write()
             self._store.commit()
         except StorageFullError as error:
             self._undo(error)
-            return
+            return set()
         self._committed(moved)
+        return book.work
 
-    def _chores(self, now: Now) -> list[int]:
-        book = Book(self._store, now)
+    def _chores(self, book: Book) -> None:
         gates.expire(book, self._rules.boot)
         found = evidence.gather(book, self._rules.unknown_after_ms)
         self._evidence = found
         evidence.settle(book, self._rules.on_unknown, self._rules.unknown_after_ms, found)
-        self._account.forget_bulk(now)
-        digest.age(self._store, now)
-        return book.write()
+        self._account.bulk.look(book.now)
+        retention.age(self._store, book.now, self._rules.keep)
+        self._is_sweeping |= expiry.is_due(self._store, book.now.ms)
 
-    def _sweep(self, now: Now) -> list[int]:
-        self._is_sweeping = sweeps.sweep(Book(self._store, now))
-        return [0] * len(State)
+    def _sweep(self, book: Book) -> None:
+        self._is_sweeping = self._sweeps.step(book)
 
     def _committed(self, moved: list[int]) -> None:
         if moved[State.UNKNOWN] > 0:

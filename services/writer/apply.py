@@ -6,6 +6,8 @@ from typing import NamedTuple
 from services.writer import claims, events, evidence, gates, orders, outcomes, submissions
 from services.writer.account import Account
 from services.writer.book import Book
+from services.writer.reputation import PauseAt
+from services.writer.retention import Keep
 from shared import protocol as p
 from shared.domain import OnUnknown
 from shared.wire import Letter
@@ -19,6 +21,8 @@ class Rules(NamedTuple):
     rate: float | None
     on_unknown: OnUnknown
     unknown_after_ms: int
+    keep: Keep = Keep()
+    pause_at: PauseAt = PauseAt()
 
 
 def apply(message: p.Message, book: Book, account: Account, rules: Rules) -> Iterator[Letter]:
@@ -59,7 +63,7 @@ def _apply_rest(message: p.Message, book: Book, account: Account) -> Iterator[Le
         case p.AccountRead():
             account.take_read(message, book.now)
         case p.BulkRefused():
-            account.refuse_bulk(message.reason, book.now)
+            account.bulk.refuse(message.reason, book.now)
         case p.EarOpen():
             evidence.hear(book)
         case _:
@@ -68,13 +72,13 @@ def _apply_rest(message: p.Message, book: Book, account: Account) -> Iterator[Le
 
 def _claim(book: Book, message: p.ClaimWork, account: Account, rules: Rules) -> Letter:
     """Answer every claim; while the account is held one probe goes through at its time."""
-    allowed = account.jobs_allowed(book.now)
     claimed = []
     for claim in message.claims:
+        lane_waits = account.bulk.is_paused and not claim.urgent
+        allowed = account.jobs_allowed(book.now, claim.urgent)
         most = claim.jobs if allowed is None else allowed
-        taken = claims.claim(book, claim, rules.boot, most)
+        taken = claims.claim(book, claim, rules.boot, None if lane_waits else most)
         if allowed and taken.jobs:
             account.begin_probe(taken.jobs[0].job, book.now)
-            allowed = 0
         claimed.append(taken)
     return Letter("scheduler", p.WorkClaimed(message.epoch, tuple(claimed)))

@@ -9,6 +9,8 @@ from shared.domain import Feedback, RecipientId, State, TopicId
 from shared.store.write import Store
 
 _MINUTE_MS = 60_000
+PACE_MS = 10_000
+"""A topic's sending is counted in slots this long: its rate now is read off the newest two."""
 
 
 class Lease(NamedTuple):
@@ -48,6 +50,9 @@ class Standing(NamedTuple):
     batch: int
     topic: TopicId
     urgent: int
+    seen: int
+    expires_at: int | None = None  # what has not left by then is stopped
+    not_before: int = 0  # its topic was rescheduled to this time
 
 
 class Book:
@@ -61,7 +66,8 @@ class Book:
         self._results: dict[tuple[int, Feedback], int] = defaultdict(int)
         self._sent: dict[int, int] = defaultdict(int)
         self._heard: dict[int, int] = defaultdict(int)
-        self._stamps: dict[int, tuple[int, int]] = {}
+        self._harm: dict[int, tuple[int, int]] = {}
+        self._stamps: dict[int, tuple[int, int, int]] = {}
 
     def accept(self, topic: int, count: int, state: State = State.CREATED) -> None:
         """Count recipients that are new."""
@@ -76,12 +82,18 @@ class Book:
     def send(self, topic: int, at: int, count: int = 1) -> None:
         """Count mail by its time of sending (wall ms)."""
         self._sent[at // _MINUTE_MS] += count
-        first, last = self._stamps.get(topic, (at, at))
-        self._stamps[topic] = (min(first, at), max(last, at))
+        first, last, so_far = self._stamps.get(topic, (at, at, 0))
+        self._stamps[topic] = (min(first, at), max(last, at), so_far + count)
 
     def hear(self, sent_at: int) -> None:
         """Count the first event of a mail sent at that time."""
         self._heard[sent_at // _MINUTE_MS] += 1
+
+    def harm(self, sent_at: int, bounced: int, complained: int) -> None:
+        """Count bounces and complaints, as SES does, of mail sent at that time."""
+        minute = sent_at // _MINUTE_MS
+        before = self._harm.get(minute, (0, 0))
+        self._harm[minute] = (before[0] + bounced, before[1] + complained)
 
     def result(self, topic: int, kind: Feedback) -> None:
         """Count one more recipient with an event of a kind."""
@@ -99,8 +111,9 @@ class Book:
             if any(counts):
                 self.store.run("count_topic", (topic, *counts))
                 moved = [total + count for total, count in zip(moved, counts, strict=True)]
-        for topic, (first, last) in self._stamps.items():
-            self.store.run("stamp_topic", (topic, first, last))
+        for topic, (first, last, count) in self._stamps.items():
+            values = (topic, first, last, self.now.ms // PACE_MS, count)
+            self.store.run("stamp_topic", values)
         for (topic, kind), count in self._results.items():
             self.store.run("count_result", (topic, kind, count))
         self._write_sent()
@@ -112,5 +125,8 @@ class Book:
             self.store.run("count_minute", (minute, sent, self._heard.get(minute, 0)))
             if sent:
                 self.store.run("count_hour", (minute // 60, sent))
+        for minute, counts in self._harm.items():
+            self.store.run("harm_minute", (minute, *counts))
+            self.store.run("harm_hour", (minute // 60, *counts))
         if self._sent:
             self.store.run("count_ever", (sum(self._sent.values()),))

@@ -24,15 +24,19 @@ class Taken(NamedTuple):
     rows: list[Row]
 
 
-def claim(book: Book, claim: Claim, boot: str, most_jobs: int) -> Claimed:
+def claim(book: Book, claim: Claim, boot: str, most_jobs: int | None) -> Claimed:
     """Lease up to the wanted jobs; a repeat of a claim gets the jobs it got before.
 
-    `most_jobs` is what the account's trouble leaves of the wish: all, one probe, or none.
+    `most_jobs` is what the account's trouble leaves of the wish: all, one probe, or none; None
+    means that the whole lane waits: what is due then is nobody's business, and stays written down.
     """
     jobs = _claimed_before(book, claim.claim)
+    cutoff, is_halted = book.store.row("halts", (claim.topic,)) or (0, True)
+    if is_halted or most_jobs is None:
+        return Claimed(claim.claim, tuple(jobs), None)
     if not jobs and most_jobs > 0:
-        jobs = _lease(book, claim, boot, min(claim.jobs, most_jobs))
-    return Claimed(claim.claim, tuple(jobs), _settle_work(book, claim.topic, int(claim.urgent)))
+        jobs = _lease(book, claim, boot, (min(claim.jobs, most_jobs), cutoff))
+    return Claimed(claim.claim, tuple(jobs), settle_work(book, claim.topic, int(claim.urgent)))
 
 
 def _claimed_before(book: Book, claim: int) -> list[Job]:
@@ -43,9 +47,9 @@ def _claimed_before(book: Book, claim: int) -> list[Job]:
     return jobs
 
 
-def _lease(book: Book, claim: Claim, boot: str, jobs: int) -> list[Job]:
-    row = book.store.row("cutoff", (claim.topic,))
-    groups = _split(_take(book, claim, jobs, row[0] if row else 0), claim.size)
+def _lease(book: Book, claim: Claim, boot: str, limits: tuple[int, int]) -> list[Job]:
+    """Lease so many jobs at most, of batches beyond the one up to which all is cancelled."""
+    groups = _split(_take(book, claim, *limits), claim.size)
     sequence = book.store.row("sequence", ("lease",))
     number = sequence[0] if sequence else 0
     leased = []
@@ -135,12 +139,17 @@ def _job(book: Book, key: tuple[int, int, int], taken: Taken) -> Job:
     )
 
 
-def _settle_work(book: Book, topic: int, urgent: int) -> int | None:
-    """Write down, and answer, when the topic's next mail is due."""
-    row = book.store.row("cutoff", (topic,))
-    due = book.store.row("next_due", (topic, urgent, row[0] if row else 0))
-    if due is None or due[0] is None:
+def next_due(book: Book, topic: int, urgent: int) -> int | None:
+    """Answer when the first of what waits is due (wall ms), None if nothing does."""
+    row = book.store.row("next_due", (topic, urgent))
+    return None if row is None or row[0] is None else int(row[0])
+
+
+def settle_work(book: Book, topic: int, urgent: int) -> int | None:
+    """Write down, and answer, when the topic's next mail is due, if it may be claimed at all."""
+    due = next_due(book, topic, urgent)
+    if due is None:
         book.store.run("drop_work", (topic, urgent))
-        return None
-    book.store.run("set_work", (due[0], topic, urgent))
-    return int(due[0])
+    else:
+        book.store.run("set_work", (due, topic, urgent))
+    return due

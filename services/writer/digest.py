@@ -5,14 +5,14 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from services.writer.account import Account
+from services.writer.reputation import share
 from shared.clock import Now
 from shared.protocol import RateDigest, TopicWork, WorkDigest, WriterState
-from shared.store.write import Row, Store
+from shared.store.write import Row, Store, ids
 from shared.wire import Letter
 
 EVERY_S = 0.5
 HORIZON_MS = 2_000
-DAY_MS = 86_400_000
 
 
 class Condition(NamedTuple):
@@ -22,6 +22,7 @@ class Condition(NamedTuple):
     unknown_held: int
     sent: int
     heard: int
+    proven_since: int | None = None
 
 
 class Levels:
@@ -31,24 +32,35 @@ class Levels:
         self._epoch = epoch
         self._seq = 0
         self.next_due = 0.0
+        self._told: tuple[float, bool] | None = None
 
     def is_due(self, now: Now) -> bool:
         """Tell whether the half-second round is due."""
         return now.mono >= self.next_due
 
-    def work(self, store: Store, account: Account, now: Now) -> Letter:
-        """Say every topic that has mail due within two seconds."""
-        horizon = now.ms + HORIZON_MS
-        later = store.row("later_work", (horizon,))
-        rows = store.rows("due_work", (horizon,))
-        return self._digest(rows, later[0] if later else None, account, now)
+    def is_behind(self, account: Account) -> bool:
+        """Tell whether the rate or the pause of bulk mail is another than the last round said."""
+        return self._told is not None and self._told != (account.rate, account.bulk.is_paused)
+
+    def all(self, store: Store, account: Account, now: Now, condition: Condition) -> list[Letter]:
+        """Say everything: the half-second round, or a change that is to be in force at once."""
+        self.next_due = now.mono + EVERY_S
+        self._told = account.rate, account.bulk.is_paused
+        return [self._work(store, account, now), *self._rest(account, now, condition)]
+
+    def _work(self, store: Store, account: Account, now: Now) -> Letter:
+        """Say every topic that has mail due within two seconds, in the lanes that may go."""
+        horizon, lanes = now.ms + HORIZON_MS, _lanes(account)
+        rows = store.rows("due_work", (ids(lanes), horizon))
+        return self._digest(rows, _next_due(store, lanes, horizon), account, now)
 
     def news(
         self, store: Store, account: Account, now: Now, changed: set[tuple[int, int]]
     ) -> Letter | None:
         """Say at once which of the topics that changed have mail due within two seconds."""
-        horizon = now.ms + HORIZON_MS
-        rows = [row for key in changed for row in store.rows("work_of", (*key, horizon))]
+        horizon, lanes = now.ms + HORIZON_MS, _lanes(account)
+        keys = [key for key in changed if key[1] in lanes]
+        rows = [row for key in keys for row in store.rows("work_of", (*key, horizon))]
         if not rows:
             return None
         digest = self._digest(rows, None, account, now)
@@ -67,10 +79,9 @@ class Levels:
         )
         return Letter("scheduler", message)
 
-    def rest(self, account: Account, now: Now, condition: Condition) -> list[Letter]:
+    def _rest(self, account: Account, now: Now, condition: Condition) -> list[Letter]:
         """Tell the broker the rate, and the API whether a post can be stored."""
         self._seq += 1
-        self.next_due = now.mono + EVERY_S
         state = WriterState(
             epoch=self._epoch,
             seq=self._seq,
@@ -78,9 +89,14 @@ class Levels:
             trouble=condition.trouble,
             account=account.state(now),
             unknown_held=condition.unknown_held,
-            bulk_refused=account.bulk_refused,
+            bulk_refused=account.bulk.refused,
             sent=condition.sent,
             heard=condition.heard,
+            proven_since=condition.proven_since,
+            rate_wanted=account.rate_wanted,
+            bulk_pause=account.bulk.pause,
+            day=account.bulk.day,
+            week=account.bulk.week,
         )
         return [
             Letter("broker", RateDigest(self._epoch, self._seq, account.rate)),
@@ -88,10 +104,21 @@ class Levels:
         ]
 
 
+def _lanes(account: Account) -> tuple[int, ...]:
+    """Answer which lanes may go, by the number of their column: bulk 0, urgent 1."""
+    return (1,) if account.bulk.is_paused else (0, 1)
+
+
+def _next_due(store: Store, lanes: tuple[int, ...], after: int) -> int | None:
+    """Answer the soonest due time of these lanes after a time (wall ms)."""
+    rows = [store.row("later_work", (lane, after)) for lane in lanes]
+    return min((row[0] for row in rows if row and row[0] is not None), default=None)
+
+
 def gauges(store: Store, account: Account, now: Now) -> dict[str, float]:
-    """Answer commit times, the WAL, the age of the oldest waiting mail, the rate, the quota."""
-    oldest = store.row("oldest_work")
-    state = account.state(now)
+    """Answer commit times, the WAL, the oldest waiting mail's age, rate, quota and reputation."""
+    oldest = _next_due(store, (0, 1), 0)
+    state, day = account.state(now), account.bulk.day
     times = sorted(store.commit_ms) or [0.0]
     found = {
         "commit_p50_ms": times[len(times) // 2],
@@ -99,18 +126,12 @@ def gauges(store: Store, account: Account, now: Now) -> dict[str, float]:
         "wal_mb": store.wal_bytes() / 1e6,
         "rate_allowed": state.rate,
         "sent_24h": float(state.sent_24h),
-        "oldest_waiting_s": max(0.0, (now.ms - oldest[0]) / 1000) if oldest and oldest[0] else 0.0,
+        "oldest_waiting_s": 0.0 if oldest is None else max(0.0, (now.ms - oldest) / 1000),
+        "bounce_rate": share(day.bounced, day.sent),
+        "complaint_rate": share(day.complained, day.sent),
     }
     if state.quota is not None:
         found["quota_max"] = state.quota
     if state.quota_left is not None:
         found["quota_left"] = float(state.quota_left)
     return found
-
-
-def age(store: Store, now: Now) -> None:
-    """Forget what is kept for a time only, a few rows at once."""
-    for name in ("age_answered", "age_idempotency"):
-        store.run(name, (now.ms - DAY_MS,))
-    store.run("age_minutes", ((now.ms - 2 * DAY_MS) // 60_000,))
-    store.run("age_orphans")

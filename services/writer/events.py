@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 import msgspec
 
-from services.writer import moves
+from services.writer import moves, reputation, suppressions
 from services.writer.book import Book, Standing
-from shared.domain import LATTICE_FLOOR, Cause, Feedback, RecipientId, State, Verdict
-from shared.protocol import Answer, Event, EventPost, Opened, RecordOpens
+from shared.domain import LATTICE_FLOOR, SEEN_BITS, Cause, Feedback, RecipientId, State, Verdict
+from shared.protocol import Answer, Event, EventPost, RecordOpens
 
 
 def record(book: Book, posts: Iterable[EventPost]) -> None:
@@ -29,7 +29,10 @@ def record_opens(book: Book, message: RecordOpens) -> None:
     if row is not None and message.epoch == row[0] and message.seq <= row[1]:
         return
     for opened in message.opens:
-        _open(book, opened)
+        who = moves.standings(book, [opened.recipient]).get(opened.recipient)
+        if who is not None:
+            book.store.run("add_opening", (who.recipient, opened.at))
+            _see(book, who, Feedback.OPEN)
     book.store.run("set_applied", ("opens", message.epoch, message.seq))
 
 
@@ -68,18 +71,19 @@ def _keep_orphan(book: Book, message_id: str, blob: bytes) -> None:
 
 
 def _apply(book: Book, who: Standing, event: Event) -> None:
-    store = book.store
-    is_first = store.row("has_result", (who.recipient, event.kind)) is None
     values = (who.recipient, event.kind, event.at, event.subtype or None, event.detail or None)
-    if not store.run("add_result", values):
+    if not book.store.run("add_result", values):
         return  # SNS said it before
     _prove(book, who, event)
+    sent_at = who.sent_at if who.state is State.SENT and who.sent_at else event.sent_at
     if event.kind is Feedback.OPEN:
-        _open(book, Opened(who.recipient, event.at), who)
-    elif is_first:
-        book.result(who.topic, event.kind)
-    if event.kind >= LATTICE_FLOOR:
-        _raise_feedback(book, who, event)
+        book.store.run("add_opening", (who.recipient, event.at))
+    elif event.kind >= LATTICE_FLOOR and who.feedback == 0:
+        book.hear(sent_at)
+    harm = reputation.harm(event.kind, event.subtype) & ~who.seen
+    if harm:
+        _harm(book, who, event, harm, sent_at)
+    _see(book, who, event.kind, harm)
 
 
 def _prove(book: Book, who: Standing, event: Event) -> None:
@@ -95,19 +99,26 @@ def _prove(book: Book, who: Standing, event: Event) -> None:
         book.store.run("set_flag", (moves.DUPLICATE_SUSPECTED, who.recipient))
 
 
-def _raise_feedback(book: Book, who: Standing, event: Event) -> None:
-    if who.feedback == 0:
-        book.hear(who.sent_at if who.state is State.SENT and who.sent_at else event.sent_at)
-    if event.kind > who.feedback:
-        book.store.run("set_feedback", (event.kind, who.recipient))
+def _harm(book: Book, who: Standing, event: Event, harm: int, sent_at: int) -> None:
+    """List the address, and count what SES counts; each once in a mail's life."""
+    if reputation.is_simulated(who.email):
+        return
+    if harm & (reputation.BOUNCED | reputation.COMPLAINED):
+        suppressions.note_event(book, who, event)
+    bounced = int(harm & reputation.BOUNCE_COUNTED > 0)
+    complained = int(harm & reputation.COMPLAINT_COUNTED > 0)
+    if bounced or complained:
+        book.harm(sent_at, bounced, complained)
 
 
-def _open(book: Book, opened: Opened, who: Standing | None = None) -> None:
-    """Count an open: once per recipient, and in total."""
-    if who is None:
-        who = moves.standings(book, [opened.recipient]).get(opened.recipient)
-        if who is None:
-            return
-    if book.store.row("opened", (who.recipient,)) is None:
-        book.result(who.topic, Feedback.OPEN)
-    book.store.run("add_opening", (who.recipient, opened.at))
+def _see(book: Book, who: Standing, kind: Feedback, harm: int = 0) -> None:
+    """Note what a mail met with, and count its recipient under a kind that is new to it.
+
+    The bits outlive the events themselves, so that a late repeat counts nothing twice.
+    """
+    feedback = kind if kind >= LATTICE_FLOOR else 0
+    news = (SEEN_BITS[kind] | harm) & ~who.seen
+    if news & SEEN_BITS[kind]:
+        book.result(who.topic, kind)
+    if news or feedback > who.feedback:
+        book.store.run("set_feedback", (feedback, news, who.recipient))

@@ -20,7 +20,8 @@ class Evidence(NamedTuple):
     `sent` and `heard` count accepted mails of the last day that are older than UNKNOWN_AFTER, and
     those of them that had an event; the webhook was up from `ear_since` to `ear_last` (ms).
     `near_sent` and `near_heard` count the same since a minute before the mail in question: a
-    short deafness among a million mails would hide in the day's share.
+    short deafness among a million mails would hide in the day's share. `proven_since` is since
+    when the day's counts have been enough (ms), None while they are not.
     """
 
     sent: int
@@ -29,6 +30,7 @@ class Evidence(NamedTuple):
     ear_last: int | None
     near_sent: int = 0
     near_heard: int = 0
+    proven_since: int | None = None
 
 
 class Resolution(enum.Enum):
@@ -68,12 +70,18 @@ def resolve(policy: OnUnknown, since: int, evidence: Evidence, now_ms: int) -> R
 
 
 def gather(book: Book, unknown_after_ms: int) -> Evidence:
-    """Read what is known of the way events take."""
+    """Read what is known of the way events take, and note since when it has proven them."""
     now = book.now.ms
     minutes = ((now - DAY_MS) // 60_000, (now - unknown_after_ms) // 60_000)
     sent, heard = book.store.row("sent_minutes", minutes) or (0, 0)
     ear = book.store.row("ear")
-    return Evidence(sent, heard, *(ear or (None, None)))
+    if ear is None:
+        return Evidence(sent, heard, None, None)
+    found = Evidence(sent, heard, ear[0], ear[1], proven_since=ear[2])
+    proven_since = (found.proven_since or now) if is_proving(found) else None
+    if proven_since != found.proven_since:
+        book.store.run("set_proven", (proven_since,))
+    return found._replace(proven_since=proven_since)
 
 
 def settle(book: Book, policy: OnUnknown, unknown_after_ms: int, evidence: Evidence) -> None:
@@ -94,8 +102,7 @@ def settle(book: Book, policy: OnUnknown, unknown_after_ms: int, evidence: Evide
             case Resolution.RESEND if cancelled:
                 moves.to_stopped(book, who, Cause.CANCELLED)
             case Resolution.RESEND:
-                moves.to_queue(book, who, Cause.ABSENT, book.now.ms)
-                book.store.run("set_flag", (moves.MAYBE_DUPLICATE, recipient))
+                moves.resend(book, who, "SES does not have it, as far as can be known")
             case Resolution.HOLD:
                 continue
 

@@ -1,9 +1,13 @@
 """Gates and leases: who may call SES, once, for whom; and what becomes of a sender's jobs."""
 
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from services.writer import suppressions
 from services.writer.account import Account
-from services.writer.book import Book
-from services.writer.moves import give_back, lease_of
-from shared.domain import JobId, RecipientId
+from services.writer.book import Book, Lease
+from services.writer.moves import give_back, lease_of, standings, to_stopped
+from shared.domain import Cause, JobId, RecipientId, State
 from shared.protocol import AskGate, Content, Gate, GateOpened, Hello, Holding, Welcome
 from shared.store.write import Row, ids
 from shared.wire import Letter
@@ -12,36 +16,65 @@ HELD_WITHIN_S = 5.0
 """A job claimed this long ago that its sender does not name was lost on the way."""
 
 
+class Asked(NamedTuple):
+    """A job that is at the gate: whether it may go at all, and who of it."""
+
+    lease: Lease
+    may_go: bool
+    recipients: list[int]
+
+
 def open_gates(book: Book, message: AskGate, boot: str, account: Account) -> Letter:
     """Record an attempt for each job that may go and name its recipients.
 
     A job that may not go gets no recipients. If it has no attempt yet it is over here and now;
-    if it has one, its lease stands until the sender says what became of it.
+    if it has one, its lease stands until the sender says what became of it. So it is with single
+    recipients whose address was put on the suppression list.
     """
-    rows = book.store.rows("leases_of", (ids(message.jobs), message.sender, message.epoch))
-    found = {row[0]: row for row in rows}
+    values = (ids(message.jobs), message.sender, message.epoch, book.now.ms)
+    asked = _read(book, book.store.rows("leases_of", values), boot)
     gates = tuple(
-        _open(book, job, found[job], boot, account) if job in found else Gate(job, ())
-        for job in message.jobs
+        _open(book, asked[job], account) if job in asked else Gate(job, ()) for job in message.jobs
     )
     return Letter(message.sender, GateOpened(message.epoch, gates))
 
 
-def _open(book: Book, job: JobId, row: Row, boot: str, account: Account) -> Gate:
-    lease = lease_of(row)
-    deadline, lease_boot = row[7], row[8]
-    open_ids = [found[0] for found in book.store.rows("leased", (ids(lease.recipients),))]
-    is_current = deadline > book.now.mono and lease_boot == boot and not lease.cancelled
-    if not open_ids or not is_current or not account.may_send(lease, len(open_ids), book.now):
+def _read(book: Book, rows: list[Row], boot: str) -> dict[JobId, Asked]:
+    leases = {row[0]: lease_of(row) for row in rows}
+    leased = [who for lease in leases.values() for who in lease.recipients]
+    listed = set(suppressions.blocked(book, leased))
+    if listed:
+        _suppress(book, leases.values(), listed)
+    able = {row[0] for row in book.store.rows("leased", (ids(leased),))} - listed
+    asked = {}
+    for job, *_, is_cancelled, deadline, lease_boot, waits in rows:
+        is_current = deadline > book.now.mono and lease_boot == boot
+        going = [who for who in leases[job].recipients if who in able]
+        may_go = is_current and not is_cancelled and not waits and bool(going)
+        asked[job] = Asked(leases[job], may_go, going)
+    return asked
+
+
+def _suppress(book: Book, leases: Iterable[Lease], listed: set[int]) -> None:
+    """Take listed recipients out of jobs without an attempt; one with it may be in the air."""
+    found = [who for lease in leases if lease.gated_at is None for who in lease.recipients]
+    for who in standings(book, listed.intersection(found)).values():
+        if who.state is State.PROCESSED:
+            to_stopped(book, who, Cause.LISTED)
+
+
+def _open(book: Book, asked: Asked, account: Account) -> Gate:
+    lease, may_go, going = asked
+    if not may_go or not account.may_send(lease, len(going), book.now):
         if lease.gated_at is None:
             give_back(book, lease)
-        return Gate(job, ())
+        return Gate(JobId(lease.job), ())
     # A renewal is the same attempt, made later: what is known of its time is the newest gate.
-    book.store.run("open_gate", (book.now.ms, job))
+    book.store.run("open_gate", (book.now.ms, lease.job))
     if lease.gated_at is None:
-        book.store.run("count_attempts", (ids(open_ids),))
-        account.count_gated(len(open_ids))
-    return Gate(job, tuple(RecipientId(recipient) for recipient in open_ids))
+        book.store.run("count_attempts", (ids(going),))
+        account.count_gated(len(going))
+    return Gate(JobId(lease.job), tuple(RecipientId(recipient) for recipient in going))
 
 
 def welcome(book: Book, message: Hello, boot: str) -> Letter:

@@ -101,17 +101,20 @@ def lengthen(streak: Streak, answers: Sequence[Answer]) -> Streak:
     return Streak()
 
 
-def rate_in_force(setting: float | None, max_rate: float | None) -> tuple[float, str]:
+def rate_in_force(
+    setting: float | None, wanted: float | None, max_rate: float | None
+) -> tuple[float, str]:
     """Answer R in recipients per second, and which limit it comes from.
 
-    The setting, at most the account's MaxSendRate; `auto` (None) is the account's own, and one a
-    second while SES has not told it (the sandbox's rate).
+    The rate wanted by an order, else the setting; at most the account's MaxSendRate. `auto` (None)
+    is the account's own, and one a second while SES has not told it (the sandbox's rate).
     """
-    if setting is None:
+    rate, source = (setting, "setting") if wanted is None else (wanted, "api")
+    if rate is None:
         return (max_rate, "account") if max_rate else (1.0, "fallback")
-    if max_rate and max_rate < setting:
+    if max_rate and max_rate < rate:
         return max_rate, "account"
-    return setting, "setting"
+    return rate, source
 
 
 def quota_left(quota: float | None, used: int) -> int | None:

@@ -1,6 +1,7 @@
 """Moving recipients between states: rows, queue, counters and history change together."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from services.writer.book import Book, Lease, Standing, unpack
 from shared.domain import Cause, RecipientId, State, move
@@ -10,19 +11,36 @@ from shared.store.write import Row, ids
 MAYBE_DUPLICATE = 1
 DUPLICATE_SUSPECTED = 2
 
-_REASONS = {
-    Cause.CANCELLED: "cancelled",
-    Cause.EXPIRED: "expired",
-    Cause.LISTED: "suppressed",
+
+class Ending(NamedTuple):
+    """How a mail ends that was not sent: the code in its row, the sentence in its history."""
+
+    code: str
+    detail: str
+
+
+ENDINGS = {
+    Cause.CANCELLED: Ending("cancelled", "cancelled before it was sent"),
+    Cause.EXPIRED: Ending("expired", "not sent before its expires_at"),
+    Cause.LISTED: Ending("suppressed", "its address is on the suppression list"),
 }
+
+
+class Batch(NamedTuple):
+    """What is left to be claimed of a batch: recipients first..last."""
+
+    batch: int
+    first: int
+    last: int
 
 
 def standings(book: Book, recipients: Iterable[int]) -> dict[int, Standing]:
     """Read where recipients stand; a cancelled batch counts as stopped before its rows say so."""
     found = {}
     for row in book.store.rows("standing", (ids(recipients),)):
-        state = State.STOPPED if row[12] and row[1] == State.CREATED else State(row[1])
-        found[row[0]] = Standing(row[0], state, *row[2:12])
+        *values, is_cancelled = row
+        state = State.STOPPED if is_cancelled and row[1] == State.CREATED else State(row[1])
+        found[row[0]] = Standing(row[0], state, *values[2:])
     return found
 
 
@@ -32,23 +50,41 @@ def lease_of(row: Row) -> Lease:
     return Lease(job, batch, topic, urgent, unpack(blob), gated_at, cancelled)
 
 
-def to_sent(book: Book, who: Standing, cause: Cause, at: int, message_id: str) -> None:
+def to_sent(book: Book, who: Standing, cause: Cause, at: int, message_id: str) -> State:
     """SES has it: by its own answer, or proven by an event."""
     new = move(who.state, cause)
     book.store.run("set_sent", (at, message_id or None, who.recipient))
     _leave(book, who.state, who.recipient)
     book.move(who.topic, who.state, new)
     book.send(who.topic, at)
+    return new
 
 
-def to_queue(book: Book, who: Standing, cause: Cause, due_at: int) -> None:
-    """Back to the queue for another turn at that time."""
+def to_queue(book: Book, who: Standing, cause: Cause, due_at: int) -> State:
+    """Back to the queue for another turn at that time, or its topic's; what has expired stops.
+
+    Answers the state it is in now.
+    """
     new = move(who.state, cause)
+    if who.expires_at is not None and who.expires_at <= book.now.ms:
+        return _end(book, who, Cause.EXPIRED, move(new, Cause.EXPIRED))
+    due_at = max(due_at, who.not_before)
     book.store.run("set_state", (new, None, None, who.recipient))
     _leave(book, who.state, who.recipient)
-    book.store.run("add_retry", (who.recipient, who.topic, who.urgent, due_at))
+    values = (who.recipient, who.topic, who.urgent, due_at, who.expires_at)
+    book.store.run("add_retry", values)
     book.move(who.topic, who.state, new)
     book.wait(who.topic, who.urgent, due_at)
+    return new
+
+
+def resend(book: Book, who: Standing, detail: str) -> State:
+    """Send an Unknown mail again: SES has not got it, for the reason in `detail`."""
+    state = to_queue(book, who, Cause.ABSENT, book.now.ms)
+    if state is State.CREATED:
+        book.store.run("set_flag", (MAYBE_DUPLICATE, who.recipient))
+        note(book, who, "resent", detail)
+    return state
 
 
 def to_failed(book: Book, who: Standing, cause: Cause, answer: Answer) -> None:
@@ -56,15 +92,50 @@ def to_failed(book: Book, who: Standing, cause: Cause, answer: Answer) -> None:
     new = move(who.state, cause)
     book.store.run("set_state", (new, answer.code, answer.detail, who.recipient))
     _leave(book, who.state, who.recipient)
+    book.store.run("add_failure", (who.recipient, who.topic))
     book.move(who.topic, who.state, new)
 
 
-def to_stopped(book: Book, who: Standing, cause: Cause) -> None:
-    """Final: cancelled, expired or suppressed."""
-    new = move(who.state, cause)
-    book.store.run("set_state", (new, _REASONS[cause], None, who.recipient))
-    _leave(book, who.state, who.recipient)
-    book.move(who.topic, who.state, new)
+def to_stopped(book: Book, who: Standing, cause: Cause) -> State:
+    """Final: cancelled or expired (Stopped), or listed (Suppressed)."""
+    return _end(book, who, cause, move(who.state, cause))
+
+
+def note(book: Book, who: Standing, word: str, detail: str) -> None:
+    """Write into a recipient's history what was decided about it."""
+    book.store.run("add_note", (who.recipient, book.now.ms, who.attempts, word, detail))
+
+
+def stop_waiting(book: Book, batches: Iterable[Batch], cause: Cause, room: int) -> tuple[int, int]:
+    """Write into the rows of batches, `room` at most, that they will not be sent.
+
+    Answers how many rows it looked at, those of the batches included, and how many recipients
+    waited; the counters are the caller's.
+    """
+    rows: list[int] = []
+    closed: list[int] = []
+    for batch, first, last in batches:
+        left = room - len(rows) - len(closed)
+        if left <= 0:
+            break
+        rows += range(first, min(last + 1, first + left))
+        if last - first < left:
+            closed.append(batch)
+        else:
+            book.store.run("move_cursor", (first + left, batch))
+    stopped = book.store.run("stop_these", (ENDINGS[cause].code, ids(rows)))
+    book.store.run("close_batches", (ids(closed),))
+    return len(rows) + len(closed), stopped
+
+
+def stop_retries(book: Book, recipients: Sequence[int], cause: Cause) -> int:
+    """Write into the rows of recipients that wait for another turn that they will not be sent.
+
+    Answers how many waited; the counters are the caller's.
+    """
+    stopped = book.store.run("stop_these", (ENDINGS[cause].code, ids(recipients)))
+    book.store.run("drop_retries", (ids(recipients),))
+    return stopped
 
 
 def to_unknown(book: Book, who: Standing, lease: Lease, answer: Answer | None = None) -> None:
@@ -78,8 +149,12 @@ def to_unknown(book: Book, who: Standing, lease: Lease, answer: Answer | None = 
     book.move(who.topic, who.state, new)
 
 
-def give_back(book: Book, lease: Lease) -> None:
-    """Take a job from its sender: surely not sent without an attempt, unknown with one."""
+def give_back(book: Book, lease: Lease) -> int:
+    """Take a job from its sender: surely not sent without an attempt, unknown with one.
+
+    Answers how many of its recipients wait in the queue again.
+    """
+    waiting = 0
     for who in standings(book, lease.recipients).values():
         if who.state is not State.PROCESSED:
             continue
@@ -88,13 +163,25 @@ def give_back(book: Book, lease: Lease) -> None:
         elif lease.cancelled:
             to_stopped(book, who, Cause.CANCELLED)
         else:
-            to_queue(book, who, Cause.GIVEN_BACK, book.now.ms)
+            waiting += to_queue(book, who, Cause.GIVEN_BACK, book.now.ms) is State.CREATED
     book.store.run("drop_leases", (ids([lease.job]),))
+    return waiting
+
+
+def _end(book: Book, who: Standing, cause: Cause, new: State) -> State:
+    ending = ENDINGS[cause]
+    book.store.run("set_state", (new, ending.code, None, who.recipient))
+    _leave(book, who.state, who.recipient)
+    note(book, who, ending.code, ending.detail)
+    book.move(who.topic, who.state, new)
+    return new
 
 
 def _leave(book: Book, old: State, recipient: RecipientId) -> None:
     """Take a recipient out of the table that belonged to its old state."""
-    if old is State.CREATED:
+    if old in {State.CREATED, State.STOPPED}:  # Stopped: cancelled, and the sweep is on its way
         book.store.run("drop_retries", (ids([recipient]),))
     elif old is State.UNKNOWN:
         book.store.run("drop_unknowns", (ids([recipient]),))
+    elif old is State.FAILED:
+        book.store.run("drop_failures", (ids([recipient]),))

@@ -1,6 +1,7 @@
 """Orders: each is carried out once, however often it is said, and always answered."""
 
 import msgspec
+from msgspec.structs import replace
 
 from services.writer import single, steering, suppressions
 from services.writer.account import Account
@@ -13,9 +14,9 @@ _answers: msgspec.msgpack.Decoder[p.Ordered] = msgspec.msgpack.Decoder(p.Ordered
 
 def carry_out(book: Book, message: p.Order, account: Account) -> Letter:
     """Do what an order says, or say why not; a repeat gets the same answer."""
-    row = book.store.row("answered", (message.order,))
-    if row is not None:
-        return Letter(message.reply_to, _answers.decode(row[0]))
+    former = _answered(book, message.order)
+    if former is not None:
+        return Letter(message.reply_to, former)
     answer = _carry_out(book, message, account)
     # A refusal changed nothing: said again, the order is judged as things stand then.
     if not isinstance(answer, p.OrderRefused):
@@ -24,18 +25,32 @@ def carry_out(book: Book, message: p.Order, account: Account) -> Letter:
     return Letter(message.reply_to, answer)
 
 
+def _answered(book: Book, order: str) -> p.Ordered | None:
+    """Answer a repeat: the same order again, or another one of the same idempotency key.
+
+    Orders with a key are numbered "KEY:BODY:NONCE", of hashes: another body is another wish.
+    """
+    row = book.store.row("answered", (order,))
+    if row is not None:
+        return _answers.decode(row[0])
+    key, _, rest = order.partition(":")
+    row = book.store.row("answered_by_key", (key,)) if rest else None
+    if row is None:
+        return None
+    former = _answers.decode(row[0])
+    if former.order.split(":")[1] != rest.partition(":")[0]:
+        return p.OrderRefused(order, "idempotency_mismatch")
+    if isinstance(former, p.OrderDone):
+        return replace(former, order=order, replayed=True)
+    return replace(former, order=order)
+
+
 def _carry_out(book: Book, message: p.Order, account: Account) -> p.Ordered:
     match message:
         case p.CancelTopic():
             return steering.cancel(book, message)
-        case p.PauseTopic():
-            return steering.pause(book, message)
-        case p.ResumeTopic():
-            return steering.resume(book, message)
-        case p.RescheduleTopic():
-            return steering.reschedule(book, message)
-        case p.RetryFailed():
-            return steering.retry_failed(book, message)
+        case p.PauseTopic() | p.ResumeTopic() | p.RescheduleTopic() | p.RetryFailed():
+            return steering.steer(book, message)
         case _:
             return _carry_out_rest(book, message, account)
 
@@ -49,7 +64,7 @@ def _carry_out_rest(book: Book, message: p.Order, account: Account) -> p.Ordered
         case p.SetRate():
             return account.set_rate(message)
         case p.ResumeBulk():
-            return account.resume_bulk(message)
+            return account.resume_bulk(message, book.now)
         case p.Suppress():
             return suppressions.add(book, message)
         case p.Unsuppress():

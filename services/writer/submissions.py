@@ -2,14 +2,23 @@
 
 import hashlib
 import json
+from typing import NamedTuple
 
 import msgspec
 
+from services.writer import suppressions
 from services.writer.book import Book
-from shared.domain import NO_TOPIC, SubmissionId
+from shared.domain import NO_TOPIC, RecipientId, State, SubmissionId
 from shared.protocol import LookUp, Mail, NotStored, Stored, Submit
-from shared.store.write import texts
+from shared.store.write import ids, texts
 from shared.wire import Letter
+
+
+class Kept(NamedTuple):
+    """A mail as it was stored: its first recipient, and how many of them are not mailed."""
+
+    first: RecipientId
+    suppressed: int
 
 
 def submit(book: Book, message: Submit) -> Letter:
@@ -29,17 +38,20 @@ def _submit(book: Book, message: Submit) -> Stored | NotStored:
         return repeated
     if book.now.mono > message.deadline:
         return NotStored(message.submission, "late")
-    count = sum([_store_mail(book, message, mail) for mail in message.mails])
+    kept = [_store_mail(book, message, mail) for mail in message.mails]
+    count = sum(len(mail.emails) for mail in message.mails)
+    suppressed = sum(mail.suppressed for mail in kept)
     tally = message.tally
     stored = Stored(
         submission=message.submission,
         original=message.submission,
         total=count + tally.errors + tally.duplicates,
-        success=count,
-        suppressed=0,
+        success=count - suppressed,
+        suppressed=suppressed,
         duration_ms=max(0, round((book.now.mono - message.began_mono) * 1000)),
         scheduled_at=message.scheduled_at,
         tally=tally,
+        firsts=tuple(mail.first for mail in kept),
     )
     _remember(book, message, stored)
     return stored
@@ -73,32 +85,39 @@ def _remember(book: Book, message: Submit, stored: Stored) -> None:
         book.store.run("add_idempotency", (key, body, message.submission, book.now.ms))
 
 
-def _store_mail(book: Book, message: Submit, mail: Mail) -> int:
+def _store_mail(book: Book, message: Submit, mail: Mail) -> Kept:
+    """Store a mail's recipients under ids without a gap, those that are not mailed included."""
     store = book.store
-    topic = _topic(book, mail.topic)
+    topic, urgent = _topic(book, mail.topic), int(mail.urgent)
     due_at = message.accepted_at if message.scheduled_at is None else message.scheduled_at
     row = store.row("sequence", ("recipient",))
     first = (row[0] if row else 0) + 1
     last = first + len(mail.emails) - 1
-    batch = store.insert(
-        "add_batch",
-        (
-            topic,
-            0,
-            _content(book, mail),
-            json.dumps(mail.headers) if mail.headers else "",
-            due_at,
-            int(message.scheduled_at is not None),
-            message.accepted_at,
-            first,
-            last,
-        ),
+    listed = suppressions.listed(book, mail.emails)
+    found = [first + n for n, email in enumerate(mail.emails) if email in listed] if listed else []
+    waiting = len(mail.emails) - len(found)
+    values = (
+        topic,
+        urgent,
+        _content(book, mail),
+        json.dumps(mail.headers) if mail.headers else "",
+        due_at,
+        int(message.scheduled_at is not None),
+        message.expires_at,
+        message.accepted_at,
+        first,
+        first if waiting else last + 1,
+        last,
     )
-    stored = store.insert("add_recipients", (batch, texts(mail.emails)))
+    stored = store.insert("add_recipients", (store.insert("add_batch", values), texts(mail.emails)))
     assert stored == last, "recipient ids of a batch are contiguous"
-    book.accept(topic, len(mail.emails))
-    book.wait(topic, 0, due_at)
-    return len(mail.emails)
+    if found:
+        store.run("suppress_these", (ids(found),))
+        book.accept(topic, len(found), State.SUPPRESSED)
+    if waiting:
+        book.accept(topic, waiting)
+        book.wait(topic, urgent, due_at)
+    return Kept(RecipientId(first), len(found))
 
 
 def _topic(book: Book, name: str | None) -> int:

@@ -1,5 +1,6 @@
 """Opening SQLite, for the writer and for readers: the pragmas, each with its reason."""
 
+import contextlib
 from pathlib import Path
 
 import apsw
@@ -8,6 +9,13 @@ from shared.errors import StoreError
 
 LEAST_SQLITE = (3, 51, 3)
 """Before it, a checkpoint and a commit at once could corrupt a WAL database (sqlite.org)."""
+
+
+INCREMENTAL = 2
+"""PRAGMA auto_vacuum: the file shrinks when it is told to, by as much as it is told."""
+
+VACUUM_AT_MOST = 256 * 1024 * 1024
+"""Bytes of a database that is written anew at a start: a second or two."""
 
 
 def check_library() -> None:
@@ -23,6 +31,9 @@ def open_writer(path: Path, cache_mb: int, mmap_mb: int) -> apsw.Connection:
     flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
     connection = _connect(path, flags)
     try:
+        # The pages of deleted rows can be given back; only before the first table does it cost
+        # nothing, and WAL mode already writes the file's head.
+        connection.pragma("auto_vacuum", INCREMENTAL)
         connection.pragma("journal_mode", "wal")
         # A commit that was answered survives a power cut: NORMAL loses the newest ones.
         connection.pragma("synchronous", "full")
@@ -35,6 +46,26 @@ def open_writer(path: Path, cache_mb: int, mmap_mb: int) -> apsw.Connection:
     except apsw.Error as error:
         raise StoreError(f"cannot open the database {path}: {error}") from error
     return connection
+
+
+def make_shrinkable(connection: apsw.Connection, path: Path, most: int = VACUUM_AT_MOST) -> str:
+    """Let a database of an older release give pages back, if it is small enough to write it anew.
+
+    Answers what the operator can do where it was not done, else nothing.
+    """
+    if connection.pragma("auto_vacuum") == INCREMENTAL:
+        return ""
+    size = connection.pragma("page_count") * connection.pragma("page_size")
+    if size <= most:
+        with contextlib.suppress(apsw.Error):  # no room, or in use: it goes on as it was
+            connection.pragma("auto_vacuum", INCREMENTAL)
+            connection.execute("VACUUM")
+            return ""
+    return (
+        "the database's file does not get smaller when rows are deleted, it grows more slowly; "
+        "to change that, stop ses-sender, have as much free disk as the file takes, and run: "
+        f"sqlite3 {path} 'PRAGMA auto_vacuum=2; VACUUM'"
+    )
 
 
 def open_reader(path: Path) -> apsw.Connection:

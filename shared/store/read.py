@@ -10,6 +10,7 @@ from shared.domain import Feedback, State, SubmissionId
 from shared.errors import StoreError
 from shared.protocol import Stored
 from shared.store import sql
+from shared.store.listing import Listing
 from shared.store.open import open_reader
 
 _MINUTE_MS = 60_000
@@ -24,11 +25,36 @@ class Install(NamedTuple):
     pixel_secret: bytes
 
 
-class TopicCounts(NamedTuple):
-    """A topic's recipients by state word, and those with at least one event by event word."""
+class TopicFacts(NamedTuple):
+    """A topic: recipients by state word, with at least one event by event word; times in ms.
+
+    `bulk_due` and `urgent_due` are when the first of the mail never claimed is due, `*_retry_due`
+    when the first other turn is; `last_*` are the latest of them, 0 for none.
+    """
 
     requests: dict[str, int]
     results: dict[str, int]
+    id: int = 0
+    name: str | None = None
+    created_at: int | None = None
+    first_sent_at: int | None = None
+    last_sent_at: int | None = None
+    paused_at: int | None = None
+    pause_reason: str = ""
+    cancelled_at: int | None = None
+    is_renewed: int = 0  # mail was accepted after the cancel, or all is deleted for its age
+    pace_slot: int = 0
+    pace_count: int = 0
+    pace_before: int = 0
+    is_redating: int = 0
+    redate_due: int = 0
+    work_due: int | None = None
+    bulk_due: int | None = None
+    urgent_due: int | None = None
+    bulk_retry_due: int | None = None
+    urgent_retry_due: int | None = None
+    last_due: int = 0
+    last_retry_due: int = 0
 
 
 class Reader:
@@ -37,17 +63,20 @@ class Reader:
     def __init__(self, database: Path) -> None:
         self._database = database
         self._connection: apsw.Connection | None = None
+        self.listing = Listing(self._ask)
 
-    def topic(self, name: str) -> TopicCounts:
-        """Count a topic; an unknown one has zeros."""
-        counts = dict.fromkeys((state.word for state in State), 0)
-        rows = self._ask("topic", (name,))
-        if not rows:
-            return TopicCounts(counts, {})
-        identity, *numbers = rows[0]
-        counts = {state.word: numbers[state] for state in State}
-        kinds = self._ask("topic_results", (identity,))
-        return TopicCounts(counts, {Feedback(kind).word: count for kind, count in kinds})
+    def topic(self, name: str) -> TopicFacts:
+        """Tell how a topic is; an unknown one has zeros."""
+        found = self._ask("topic_id", (name,))
+        rows = self._ask("topics", (found[0][0], 1)) if found else []
+        if not rows or rows[0][0] != found[0][0]:
+            return TopicFacts(dict.fromkeys((state.word for state in State), 0), {}, name=name)
+        kinds = self._ask("topic_results", (found[0][0],))
+        return _topic(rows[0], {Feedback(kind).word: count for kind, count in kinds})
+
+    def topics(self, before: int, limit: int) -> list[TopicFacts]:
+        """Tell how topics are, without their results: newest first, those before an id."""
+        return [_topic(row, {}) for row in self._ask("topics", (before - 1, limit))]
 
     def sent_since(self, now_ms: int, hours: int) -> int:
         """Count what was sent in the last hours, to the minute.
@@ -87,3 +116,9 @@ class Reader:
             return list(self._connection.execute(_STATEMENTS[name], values))
         except apsw.Error as error:
             raise StoreError(f"cannot read the database {self._database}: {error}") from error
+
+
+def _topic(row: tuple[Any, ...], results: dict[str, int]) -> TopicFacts:
+    identity, name, *rest = row
+    requests = {state.word: rest[state] for state in State}
+    return TopicFacts(requests, results, identity, name, *rest[len(State) :])

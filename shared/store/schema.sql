@@ -31,10 +31,13 @@ CREATE TABLE topic (
     redate_upto INTEGER NOT NULL DEFAULT 0,     -- > 0: batches up to this one get another due time
     redate_due INTEGER NOT NULL DEFAULT 0,
     redate_scheduled INTEGER NOT NULL DEFAULT 0,
+    redated_upto INTEGER NOT NULL DEFAULT 0,    -- those up to this one are not sent before redate_due
     retry_upto INTEGER NOT NULL DEFAULT 0,      -- > 0: failures up to this number are tried again
     pace_slot INTEGER NOT NULL DEFAULT 0,       -- ten seconds of sending, counted,
     pace_count INTEGER NOT NULL DEFAULT 0,
-    pace_before INTEGER NOT NULL DEFAULT 0      -- and the ten before
+    pace_before INTEGER NOT NULL DEFAULT 0,     -- and the ten before
+    forgotten INTEGER NOT NULL DEFAULT 0,       -- recipients deleted for their age, counted above
+    forgotten_failed INTEGER NOT NULL DEFAULT 0 -- those of them that were Failed
 ) STRICT;
 CREATE INDEX topic_unswept ON topic (id) WHERE swept_upto < cancelled_upto;
 CREATE INDEX topic_redating ON topic (id) WHERE redate_upto > 0;
@@ -92,7 +95,8 @@ CREATE TABLE recipient (
     message_id TEXT,
     code TEXT,
     detail TEXT,
-    seen INTEGER NOT NULL DEFAULT 0         -- a bit for each kind of event: shared.domain.SEEN_BITS
+    seen INTEGER NOT NULL DEFAULT 0         -- a bit for each kind of event: shared.domain.SEEN_BITS;
+                                            -- from bit 16 up: services/writer/reputation.py
 ) STRICT;
 CREATE INDEX recipient_message_id ON recipient (message_id) WHERE message_id IS NOT NULL;
 
@@ -114,7 +118,7 @@ CREATE TABLE work (
     next_due INTEGER NOT NULL,
     PRIMARY KEY (topic, urgent)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX work_due ON work (next_due);
+CREATE INDEX work_due ON work (urgent, next_due);
 
 -- One SES call leased to one sender's epoch; gated_at is the recorded attempt.
 CREATE TABLE lease (
@@ -275,11 +279,11 @@ CREATE TABLE ear (
     proven_since INTEGER                -- since when events are known to arrive
 ) STRICT;
 
--- One row: up to where, in the order of due times, raw events are gone.
-CREATE TABLE retention (
+-- One row, if any: the newest content, though no batch uses it. Its id must not be given out again
+-- (senders know contents by id), so it goes once there is a newer one.
+CREATE TABLE spared_content (
     one INTEGER PRIMARY KEY CHECK (one = 1),
-    pruned_due INTEGER NOT NULL,
-    pruned_batch INTEGER NOT NULL
+    content INTEGER NOT NULL
 ) STRICT;
 
 -- The ancestor's tables, by its names and columns.

@@ -12,7 +12,7 @@ import apsw
 from shared import clock
 from shared.errors import StorageFullError, StoreError
 from shared.store import migrate, sql
-from shared.store.open import open_writer
+from shared.store.open import INCREMENTAL, make_shrinkable, open_writer
 
 Row = tuple[Any, ...]
 _STATEMENTS = sql.load(*sql.WRITES)
@@ -29,6 +29,8 @@ class Store:
         self.commit_ms: deque[float] = deque(maxlen=512)
         self._changes = 0
         self.migrated = migrate.migrate(self._connection)
+        self.advice = make_shrinkable(self._connection, path)
+        self.can_shrink = self._connection.pragma("auto_vacuum") == INCREMENTAL
 
     def begin(self) -> None:
         """Open the turn's transaction."""
@@ -87,6 +89,15 @@ class Store:
         self.begin()
         self.run("drop_orphan", (row,))
         self.commit()
+
+    def pages(self) -> tuple[int, int]:
+        """Answer how many pages of the file are free, and how many there are."""
+        ask = self._connection.pragma
+        return int(ask("freelist_count")), int(ask("page_count"))
+
+    def shrink(self, pages: int) -> None:
+        """Give so many free pages back to the disk."""
+        self._execute(f"PRAGMA incremental_vacuum({pages:d})")
 
     def wal_bytes(self) -> int:
         """Answer the size of the write-ahead log."""

@@ -26,6 +26,9 @@ FROM topic;
 -- answered: what a submission or an order was answered with
 SELECT answer FROM answered WHERE id = ?;
 
+-- answered_by_key: what an order of a caller's key was answered with (ids "KEY:BODY:NONCE")
+SELECT answer FROM answered WHERE id > ?1 || ':' AND id < ?1 || ';' LIMIT 1;
+
 -- add_answered: keep an answer for a repeat
 INSERT INTO answered (id, answer, created_at) VALUES (?, ?, ?);
 
@@ -48,14 +51,19 @@ SELECT id FROM content WHERE digest = ?;
 INSERT INTO content (digest, subject, html, created_at) VALUES (?, ?, ?, ?);
 
 -- add_batch: the recipients of one message, ids first..last
-INSERT INTO batch (topic, urgent, content, headers, due_at, scheduled, accepted_at, first, next, last)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9);
+INSERT INTO batch (topic, urgent, content, headers, due_at, scheduled, expires_at, accepted_at, first,
+    next, last)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11);
 
 -- add_recipients: many addresses at once, in order
 INSERT INTO recipient (batch, email) SELECT ?, value FROM carray(?);
 
--- add_work: a topic has mail waiting from this time on
-INSERT INTO work (topic, urgent, next_due) VALUES (?, ?, ?)
+-- suppress_these: on the suppression list when they were accepted
+UPDATE recipient SET state = 6, code = 'suppressed' WHERE id IN (SELECT value FROM carray(?));
+
+-- add_work: a topic has mail waiting from this time on; not if it is paused or being redated
+INSERT INTO work (topic, urgent, next_due)
+SELECT ?1, ?2, ?3 FROM topic WHERE id = ?1 AND paused_at IS NULL AND redate_upto = 0
 ON CONFLICT (topic, urgent) DO UPDATE SET next_due = min(next_due, excluded.next_due);
 
 -- ── claims ──
@@ -63,20 +71,32 @@ ON CONFLICT (topic, urgent) DO UPDATE SET next_due = min(next_due, excluded.next
 -- claimed_before: the leases of a claim that was answered already
 SELECT job, topic, urgent, batch, recipients FROM lease WHERE claim = ? ORDER BY job;
 
--- cutoff: up to this batch what waits is cancelled, though its rows do not say so yet
-SELECT CASE WHEN swept_upto < cancelled_upto THEN cancelled_upto ELSE 0 END
+-- halts: up to which batch what waits is cancelled, though its rows do not say so yet; and whether
+-- nothing at all may be claimed
+SELECT CASE WHEN swept_upto < cancelled_upto THEN cancelled_upto ELSE 0 END,
+    paused_at IS NOT NULL OR redate_upto > 0
 FROM topic WHERE id = ?;
 
--- due_retries: recipients of a topic whose next turn has come
-SELECT retry.recipient, recipient.batch
-FROM retry JOIN recipient ON recipient.id = retry.recipient
-WHERE retry.topic = ? AND retry.urgent = ? AND retry.due_at <= ? AND recipient.batch > ?
-ORDER BY retry.due_at LIMIT ?;
+-- due_retries: recipients of a topic whose next turn has come, neither cancelled nor expired; it looks
+-- at 500 that are and no more, for the sweeps come for them
+SELECT due.recipient, recipient.batch
+FROM (
+    SELECT recipient, expires_at FROM retry INDEXED BY retry_due
+    WHERE topic = ?1 AND urgent = ?2 AND due_at <= ?3
+    ORDER BY due_at LIMIT ?5 + 500
+) AS due
+CROSS JOIN recipient ON recipient.id = due.recipient
+WHERE recipient.batch > ?4 AND (due.expires_at IS NULL OR due.expires_at > ?3)
+LIMIT ?5;
 
--- due_batches: batches of a topic whose time has come, and where their cursors stand
-SELECT id, next, last FROM batch
-WHERE topic = ? AND urgent = ? AND due_at <= ? AND next <= last AND id > ?
-ORDER BY due_at LIMIT ?;
+-- due_batches: batches of a topic whose time has come, and where their cursors stand; the same
+SELECT id, next, last FROM (
+    SELECT id, next, last, expires_at FROM batch INDEXED BY batch_open
+    WHERE topic = ?1 AND urgent = ?2 AND due_at <= ?3 AND next <= last
+    ORDER BY due_at LIMIT ?5 + 500
+) AS due
+WHERE id > ?4 AND (expires_at IS NULL OR expires_at > ?3)
+LIMIT ?5;
 
 -- lease_stretch: lease what waits between two ids
 UPDATE recipient SET state = 1 WHERE id BETWEEN ? AND ? AND state = 0
@@ -103,18 +123,16 @@ INSERT INTO lease (job, claim, sender, epoch, boot, claimed_mono, deadline_mono,
     recipients)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
--- next_due: when a topic's first waiting mail is due
+-- next_due: when a topic's first waiting mail is due, what a sweep is still to stop included
 SELECT min(due_at) FROM (
     SELECT (
-        SELECT retry.due_at FROM retry JOIN recipient ON recipient.id = retry.recipient
-        WHERE retry.topic = ?1 AND retry.urgent = ?2 AND recipient.batch > ?3
-        ORDER BY retry.due_at LIMIT 1
+        SELECT due_at FROM retry INDEXED BY retry_due
+        WHERE topic = ?1 AND urgent = ?2 ORDER BY due_at LIMIT 1
     ) AS due_at
     UNION ALL
     SELECT (
-        SELECT due_at FROM batch
-        WHERE topic = ?1 AND urgent = ?2 AND next <= last AND id > ?3
-        ORDER BY due_at LIMIT 1
+        SELECT due_at FROM batch INDEXED BY batch_open
+        WHERE topic = ?1 AND urgent = ?2 AND next <= last ORDER BY due_at LIMIT 1
     )
 );
 
@@ -126,9 +144,16 @@ DELETE FROM work WHERE topic = ? AND urgent = ?;
 
 -- ── gates and leases ──
 
--- leases_of: leases of these jobs, if this sender's epoch holds them
-SELECT job, batch, topic, urgent, recipients, gated_at, cancelled, deadline_mono, boot FROM lease
-WHERE job IN (SELECT value FROM carray(?)) AND sender = ? AND epoch = ?;
+-- leases_of: leases of these jobs, if this sender's epoch holds them, and whether a topic waits: it is
+-- paused, or its mail is due at another time now, or no longer at all
+SELECT lease.job, lease.batch, lease.topic, lease.urgent, lease.recipients, lease.gated_at,
+    lease.cancelled, lease.deadline_mono, lease.boot,
+    topic.paused_at IS NOT NULL OR batch.id <= topic.redated_upto AND topic.redate_due > ?4
+        OR coalesce(batch.expires_at <= ?4, 0)
+FROM lease
+JOIN topic ON topic.id = lease.topic
+JOIN batch ON batch.id = lease.batch
+WHERE lease.job IN (SELECT value FROM carray(?1)) AND lease.sender = ?2 AND lease.epoch = ?3;
 
 -- leased: which of these may still go
 SELECT id FROM recipient WHERE id IN (SELECT value FROM carray(?)) AND state = 1;
@@ -168,7 +193,9 @@ SELECT job, batch, topic, urgent, recipients, gated_at, cancelled FROM lease WHE
 -- standing: where these recipients stand, cancelled batches not yet swept included
 SELECT recipient.id, recipient.state, recipient.attempts, recipient.refusals, recipient.flags,
     recipient.feedback, recipient.sent_at, recipient.message_id, recipient.email, recipient.batch,
-    batch.topic, batch.urgent, batch.id <= topic.cancelled_upto AND batch.id > topic.swept_upto
+    batch.topic, batch.urgent, recipient.seen,
+    batch.expires_at, CASE WHEN batch.id <= topic.redated_upto THEN topic.redate_due ELSE 0 END,
+    batch.id <= topic.cancelled_upto AND batch.id > topic.swept_upto
 FROM recipient
 JOIN batch ON batch.id = recipient.batch
 JOIN topic ON topic.id = batch.topic
@@ -188,10 +215,6 @@ UPDATE recipient SET message_id = ? WHERE id = ? AND message_id IS NULL;
 -- set_state: any other state, with the reason
 UPDATE recipient SET state = ?, code = ?, detail = ? WHERE id = ?;
 
--- stop_these: cancelled while they waited for another turn
-UPDATE recipient SET state = 4, code = 'cancelled', detail = NULL
-WHERE id IN (SELECT value FROM carray(?)) AND state = 0;
-
 -- count_refusal: refused for now, once more
 UPDATE recipient SET refusals = refusals + 1 WHERE id = ?;
 
@@ -199,11 +222,21 @@ UPDATE recipient SET refusals = refusals + 1 WHERE id = ?;
 UPDATE recipient SET flags = flags | ? WHERE id = ?;
 
 -- add_retry: another turn at this time
-INSERT OR REPLACE INTO retry (recipient, topic, urgent, due_at) VALUES (?, ?, ?, ?);
+INSERT OR REPLACE INTO retry (recipient, topic, urgent, due_at, expires_at) VALUES (?, ?, ?, ?, ?);
 
 -- add_refusal: for the recipient's history
 INSERT OR IGNORE INTO refusal (recipient, at, attempt, verdict, code, detail)
 VALUES (?, ?, ?, ?, ?, ?);
+
+-- add_note: what was decided about a recipient, for its history; never two at one time
+INSERT INTO refusal (recipient, at, attempt, verdict, code, detail)
+VALUES (?1, max(?2, coalesce((SELECT max(at) + 1 FROM refusal WHERE recipient = ?1), 0)), ?3, ?4, '', ?5);
+
+-- add_failure: Failed, in the order of failing
+INSERT OR REPLACE INTO failure (recipient, topic) VALUES (?, ?);
+
+-- drop_failures: no longer Failed
+DELETE FROM failure WHERE recipient IN (SELECT value FROM carray(?));
 
 -- add_unknown: SES may have it
 INSERT OR REPLACE INTO unknown (recipient, job, since, cancelled) VALUES (?, ?, ?, ?);
@@ -227,9 +260,12 @@ UPDATE topic SET created = created + ?2, processed = processed + ?3, sent = sent
     failed = failed + ?5, stopped = stopped + ?6, unknown = unknown + ?7, suppressed = suppressed + ?8
 WHERE id = ?1;
 
--- stamp_topic: when a topic's mail was first and last sent
+-- stamp_topic: when a topic's mail was first and last sent; how many in these ten seconds
 UPDATE topic SET first_sent_at = min(coalesce(first_sent_at, ?2), ?2),
-    last_sent_at = max(coalesce(last_sent_at, ?3), ?3)
+    last_sent_at = max(coalesce(last_sent_at, ?3), ?3),
+    pace_before = CASE pace_slot WHEN ?4 THEN pace_before WHEN ?4 - 1 THEN pace_count ELSE 0 END,
+    pace_count = CASE pace_slot WHEN ?4 THEN pace_count + ?5 ELSE ?5 END,
+    pace_slot = ?4
 WHERE id = ?1;
 
 -- count_result: one more recipient of a topic had an event of a kind
@@ -249,17 +285,11 @@ UPDATE account SET sent_ever = sent_ever + ?;
 
 -- ── events ──
 
--- has_result: whether a recipient had an event of a kind
-SELECT 1 FROM result WHERE recipient = ? AND kind = ? LIMIT 1;
-
 -- add_result: an event; a repeat changes nothing
 INSERT OR IGNORE INTO result (recipient, kind, at, subtype, detail) VALUES (?, ?, ?, ?, ?);
 
--- set_feedback: the highest verdict so far
-UPDATE recipient SET feedback = ? WHERE id = ?;
-
--- opened: whether a mail was opened before
-SELECT 1 FROM opening WHERE recipient = ?;
+-- set_feedback: the highest verdict so far, and which kinds of event there were
+UPDATE recipient SET feedback = max(feedback, ?), seen = seen | ? WHERE id = ?;
 
 -- add_opening: one more open
 INSERT INTO opening (recipient, first_at, last_at, hits) VALUES (?1, ?2, ?2, 1)
@@ -288,63 +318,21 @@ SELECT epoch, seq FROM applied WHERE source = ?;
 -- set_applied: a numbered batch is in
 INSERT OR REPLACE INTO applied (source, epoch, seq) VALUES (?, ?, ?);
 
--- ── orders ──
-
--- cancel_topic: what was accepted up to this batch is cancelled
-UPDATE topic SET cancelled_upto = ? WHERE id = ?;
-
--- created_count: how many of a topic wait
-SELECT created FROM topic WHERE id = ?;
-
--- topic_leases: the jobs of a topic in senders' hands
-SELECT job, batch, topic, urgent, recipients, gated_at, cancelled FROM lease WHERE topic = ?;
-
--- mark_cancelled: these calls are in the air; what comes back does not go out again
-UPDATE lease SET cancelled = 1 WHERE job IN (SELECT value FROM carray(?));
-
--- mark_unknown_cancelled: unknowns of a cancelled topic are not sent again
-UPDATE unknown SET cancelled = 1 WHERE recipient IN (
-    SELECT recipient.id FROM unknown
-    JOIN recipient ON recipient.id = unknown.recipient
-    JOIN batch ON batch.id = recipient.batch
-    WHERE batch.topic = ?
-);
-
--- unswept: topics whose cancelled rows do not say so yet
-SELECT id, cancelled_upto FROM topic WHERE swept_upto < cancelled_upto LIMIT 8;
-
--- cancelled_batches: open batches of a topic up to its cut
-SELECT id, next, last FROM batch
-WHERE topic = ? AND next <= last AND id <= ? LIMIT ?;
-
--- stop_stretch: cancelled before they were ever claimed
-UPDATE recipient SET state = 4, code = 'cancelled' WHERE id BETWEEN ? AND ? AND state = 0;
-
--- cancelled_retries: retries of a topic from before its cut
-SELECT retry.recipient FROM retry
-JOIN recipient ON recipient.id = retry.recipient
-WHERE retry.topic = ? AND recipient.batch <= ? LIMIT ?;
-
--- set_swept: every row says so
-UPDATE topic SET swept_upto = ? WHERE id = ?;
-
 -- ── digests ──
 
--- due_work: every topic with mail due before a time
-SELECT topic, urgent, next_due FROM work WHERE next_due <= ?;
+-- due_work: every topic with mail due before a time, in these lanes
+SELECT topic, urgent, next_due FROM work
+WHERE urgent IN (SELECT value FROM carray(?)) AND next_due <= ?;
 
 -- work_of: when one topic's mail is due, if that is before a time
 SELECT topic, urgent, next_due FROM work WHERE topic = ? AND urgent = ? AND next_due <= ?;
 
--- later_work: the soonest due time after it
-SELECT min(next_due) FROM work WHERE next_due > ?;
-
--- oldest_work: the soonest due time
-SELECT min(next_due) FROM work;
+-- later_work: the soonest due time of a lane after a time
+SELECT min(next_due) FROM work WHERE urgent = ? AND next_due > ?;
 
 -- account: all of it
 SELECT max_rate, quota, sent_24h, sent_ever, sent_ever_at_read, read_at, sandbox, sending_enabled,
-    enforcement, read_error, bulk_refused, hold_reason, hold_detail, hold_since, hold_failures, probe_at
+    enforcement, read_error, rate_wanted, hold_reason, hold_detail, hold_since, hold_failures, probe_at
 FROM account;
 
 -- sent_ever: sent in all
@@ -357,9 +345,6 @@ UPDATE account SET max_rate = ?, quota = ?, sent_24h = ?, sent_ever_at_read = se
 -- set_read_error: GetAccount failed
 UPDATE account SET read_error = ?;
 
--- set_bulk_refused: SendBulkEmail is not to be had, and why
-UPDATE account SET bulk_refused = ?;
-
 -- set_hold: all sending waits, or no longer
 UPDATE account SET hold_reason = ?, hold_detail = ?, hold_since = ?, hold_failures = ?, probe_at = ?;
 
@@ -370,23 +355,12 @@ WHERE minute >= ? AND minute < ?;
 -- first_sent_minute: the first minute of sending after a time
 SELECT min(minute) FROM sent_minute WHERE minute >= ? AND sent > 0;
 
--- ear: since when the webhook has been up without a gap
-SELECT since, last FROM ear;
+-- ear: since when the webhook has been up without a gap, and since when events are proven
+SELECT since, last, proven_since FROM ear;
+
+-- set_proven: since when events are known to arrive, or that they are not
+UPDATE ear SET proven_since = ?;
 
 -- set_ear: the webhook is up
 INSERT INTO ear (one, since, last) VALUES (1, ?, ?)
 ON CONFLICT (one) DO UPDATE SET since = excluded.since, last = excluded.last;
-
--- ── ageing, in small steps ──
-
--- age_answered: answers are kept a day
-DELETE FROM answered WHERE id IN (SELECT id FROM answered WHERE created_at < ? LIMIT 500);
-
--- age_idempotency: keys are kept a day
-DELETE FROM idempotency WHERE key IN (SELECT key FROM idempotency WHERE created_at < ? LIMIT 500);
-
--- age_minutes: minutes are kept two days, hours for ever
-DELETE FROM sent_minute WHERE minute IN (SELECT minute FROM sent_minute WHERE minute < ? LIMIT 500);
-
--- age_orphans: the newest ten thousand are kept
-DELETE FROM orphan WHERE id <= (SELECT max(id) FROM orphan) - 10000;

@@ -25,6 +25,8 @@ class Hungry:
         self.seq = 0
         self.next_ask = 0
         self.wanted: dict[int, int] = {}
+        self.urgent: dict[int, float] = {}
+        self.delays: list[float] = []
         self.unused: list[tuple[float, int]] = []
         self.chunk = chunk_at(world.rate)
         self.stalled_until = 0.0
@@ -37,6 +39,11 @@ class Hungry:
         self.wanted.clear()
         self.unused.clear()
 
+    def hurry(self) -> None:
+        """Ask for a permit for one urgent mail at once."""
+        self.next_ask += 1
+        self.urgent[self.next_ask] = self.says_at = self.world.time
+
     def say(self, now: float) -> Demand:
         world = self.world
         while len(self.wanted) < world.depth:
@@ -46,13 +53,18 @@ class Hungry:
         self.seq += 1
         asks = tuple(Ask(ask, size) for ask, size in self.wanted.items())
         returned = tuple(ask for at, ask in self.unused if at <= now)
-        return Demand(self.name, self.epoch, self.seq, (), asks, returned)
+        urgent = tuple(Ask(ask, 1) for ask in self.urgent)
+        return Demand(self.name, self.epoch, self.seq, urgent, asks, returned)
 
     def hear(self, permits: Permits, now: float) -> None:
         if permits.sender_epoch != self.epoch:
             return
         self.chunk = permits.chunk
         for permit in permits.permits:
+            if permit.ask in self.urgent:
+                self.delays.append(permit.not_before - self.urgent.pop(permit.ask))
+                self.world.calls.append((permit.not_before, 1))
+                continue
             size = self.wanted.pop(permit.ask, None)
             if size is None:
                 continue
@@ -80,7 +92,7 @@ class World:
         self.seq = 0
         self.calls: list[tuple[float, int]] = []
         self.ticks = 0
-        self.broker = BrokerActor(self.now)
+        self.broker = BrokerActor(self.now, 0.9)
         self.wakes_at = START
         self.senders = [Hungry(f"sender-{i}", self) for i in range(senders)]
 
@@ -90,7 +102,7 @@ class World:
 
     def restart_broker(self) -> None:
         """Kill the broker and start an empty one at once."""
-        self.broker = BrokerActor(self.now)
+        self.broker = BrokerActor(self.now, 0.9)
         self.digest_at = self.time
 
     def run(self, seconds: float, every: float = 0.02) -> None:

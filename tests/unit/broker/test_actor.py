@@ -29,7 +29,7 @@ class Talk:
     """A broker, its clock, and what it said."""
 
     def __init__(self, rate: float | None = 10.0, since: float = BEGAN) -> None:
-        self.broker = BrokerActor(at(since))
+        self.broker = BrokerActor(at(since), 0.9)
         self.rate = rate
         self.seq = 0
 

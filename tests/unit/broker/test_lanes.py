@@ -22,14 +22,14 @@ def granted(lanes: Lanes, count: int) -> list[tuple[str, bool, int]]:
 
 
 def test_senders_take_turns():
-    lanes = Lanes()
+    lanes = Lanes(0.9)
     lanes.put("a", (), asks(1, 3))
     lanes.put("b", (), asks(1, 2))
     assert [sender for sender, *_ in granted(lanes, 9)] == ["a", "b", "a", "b", "a"]
 
 
 def test_a_repeated_demand_keeps_the_place_in_the_round():
-    lanes = Lanes()
+    lanes = Lanes(0.9)
     lanes.put("a", (), asks(1, 3))
     lanes.put("b", (), asks(1, 3))
     granted(lanes, 1)
@@ -38,21 +38,29 @@ def test_a_repeated_demand_keeps_the_place_in_the_round():
 
 
 def test_urgent_asks_of_all_senders_come_before_bulk():
-    lanes = Lanes()
+    lanes = Lanes(0.9)
     lanes.put("a", (), asks(1, 5))
     lanes.put("b", asks(1, 2), asks(3, 1))
     assert [urgent for _, urgent, _ in granted(lanes, 4)] == [True, True, False, False]
 
 
 def test_bulk_keeps_a_tenth_while_urgent_mail_waits():
-    lanes = Lanes()
+    lanes = Lanes(0.9)
     lanes.put("a", asks(1, 1000), asks(2000, 1000))
     lanes_had = Counter(urgent for _, urgent, _ in granted(lanes, 1000))
     assert lanes_had == {True: 900, False: 100}
 
 
+def test_the_share_is_a_setting():
+    for share in (0.1, 0.5, 0.8, 0.99):
+        lanes = Lanes(share)
+        lanes.put("a", asks(1, 1000), asks(2000, 1000))
+        had = Counter(urgent for _, urgent, _ in granted(lanes, 1000))
+        assert had == {True: round(1000 * share), False: round(1000 * (1 - share))}
+
+
 def test_the_tenth_is_counted_in_recipients():
-    lanes = Lanes()
+    lanes = Lanes(0.9)
     lanes.put("a", asks(1, 1000), asks(2000, 1000, size=50))
     had = Counter[bool]()
     for _, urgent, recipients in granted(lanes, 459):
@@ -61,7 +69,7 @@ def test_the_tenth_is_counted_in_recipients():
 
 
 def test_a_lone_urgent_mail_finds_no_debt_of_former_ones():
-    lanes = Lanes()
+    lanes = Lanes(0.9)
     lanes.put("a", asks(1, 8), asks(100, 5))
     assert [urgent for _, urgent, _ in granted(lanes, 9)] == [True] * 8 + [False]
     lanes.put("a", asks(9, 2), asks(101, 5))
@@ -69,7 +77,7 @@ def test_a_lone_urgent_mail_finds_no_debt_of_former_ones():
 
 
 def test_urgent_alone_has_everything_and_an_empty_queue_has_no_turn():
-    lanes = Lanes()
+    lanes = Lanes(0.9)
     lanes.put("a", asks(1, 50), ())
     assert len(granted(lanes, 99)) == 50
     assert lanes.next() is None
@@ -77,7 +85,7 @@ def test_urgent_alone_has_everything_and_an_empty_queue_has_no_turn():
 
 
 def test_withdrawn_asks_are_gone():
-    lanes = Lanes()
+    lanes = Lanes(0.9)
     lanes.put("a", asks(1, 2), asks(3, 2, size=7))
     assert lanes.recipients(urgent=True) == 2
     assert lanes.recipients(urgent=False) == 14

@@ -2,6 +2,9 @@
 
 import pytest
 
+from services.broker.actor import BrokerActor
+from services.broker.pace import SHARE, chunk_at
+
 RATES = [1, 2, 5, 14, 24, 100, 333, 500, 2000]
 
 
@@ -110,6 +113,36 @@ def test_idle_then_a_backlog(world, worst_second):
         w.run(5.0)
         w.depth = depth
     assert worst_second(w.calls) <= 24
+
+
+@pytest.mark.parametrize("rate", [1, 2, 14, 24, 200, 2000])
+def test_a_lone_urgent_mail_waits_for_the_slots_granted_already_and_no_more(
+    world, worst_second, rate
+):
+    """They lie at most 40 ms ahead; the last of them takes its time, then it is its turn."""
+    w = world(rate)
+    w.run(3.0)
+    for number in range(30):
+        w.run(w.dice.uniform(0.02, 0.2) + w.dice.random() / rate)
+        w.senders[number % 2].hurry()
+        w.run(0.1 + 1.2 / rate)
+    delays = [delay for sender in w.senders for delay in sender.delays]
+    assert len(delays) == 30
+    assert max(delays) <= 0.04 + 0.02 + 0.01 + chunk_at(rate) / (SHARE * rate)
+    assert worst_second(w.calls) <= rate
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_urgent_mail_without_end_has_its_share_of_the_rate(world, share):
+    w = world(100)
+    w.broker = BrokerActor(w.now, share)
+    for _ in range(1000):
+        while len(w.senders[0].urgent) < 5:
+            w.senders[0].hurry()
+        w.run(0.02)
+    urgent = len(w.senders[0].delays)
+    assert urgent / len(w.calls) == pytest.approx(share, abs=0.02)
+    assert w.share(1003.0) >= 0.93
 
 
 @pytest.mark.parametrize(("rate", "most"), [(1, 6), (24, 30), (500, 60), (2000, 60)])

@@ -53,7 +53,7 @@ def test_the_snapshot_is_whole(monitor):
     picture = snapshot(monitor, at(1))
     assert set(picture) == {
         "v", "at", "simulated", "processes", "missing", "queue", "oldest_waiting_s", "rate",
-        "quota", "throttles", "events", "commit_ms", "wal_mb", "last_errors",
+        "quota", "throttles", "events", "reputation", "commit_ms", "wal_mb", "last_errors",
     }  # fmt: skip
     assert picture["v"] == 1
     assert picture["at"] == at(1).ms

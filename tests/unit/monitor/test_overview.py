@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.monitor.overview import Quota, Rate, Words, binding_limit, lift
+from services.monitor.overview import Quota, Rate, Reputation, Words, binding_limit, lift
 
 SILENT = Words(hold="", rate_source="")
 
@@ -12,6 +12,7 @@ def test_nothing_is_known_without_processes():
     assert overview.queue.created is None
     assert overview.rate == Rate(None, None, None, None)
     assert overview.oldest_waiting_s is None
+    assert overview.reputation == Reputation(None, None, None)
 
 
 def test_each_number_comes_from_the_process_that_owns_it():
@@ -24,6 +25,8 @@ def test_each_number_comes_from_the_process_that_owns_it():
                 "commit_p50_ms": 3.0,
                 "commit_p99_ms": 9.0,
                 "wal_mb": 4.0,
+                "bounce_rate": 0.02,
+                "complaint_rate": 0.001,
                 "quota_max": 50_000.0,
                 "quota_left": 49_000.0,
                 "sent_24h": 1000.0,
@@ -32,8 +35,9 @@ def test_each_number_comes_from_the_process_that_owns_it():
             "broker": {"rate": 24.0, "granted_per_s": 22.0, "throttles": 0.0},
             "results": {"events_per_s": 7.0, "lag_s": 0.4},
         },
-        Words(hold="", rate_source="setting"),
+        Words(hold="", rate_source="setting", bulk_paused="too many bounces"),
     )
+    assert overview.reputation == Reputation(0.02, 0.001, "too many bounces")
     assert (overview.queue.created, overview.queue.suppressed, overview.queue.sent) == (5, 1, None)
     assert overview.rate == Rate(24.0, 24.0, 22.0, "setting")
     assert overview.quota == Quota(50_000.0, 49_000.0, 1000.0)

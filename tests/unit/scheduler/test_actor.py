@@ -49,8 +49,8 @@ def jobs(first: int, count: int, recipients: int = 1, topic: int = 1) -> tuple[J
 class Talk:
     """A scheduler, and what it said."""
 
-    def __init__(self, since: float = 0.0) -> None:
-        self.scheduler = SchedulerActor(at(since))
+    def __init__(self, since: float = 0.0, share: float = 0.9) -> None:
+        self.scheduler = SchedulerActor(at(since), share)
         self.seq = 0
 
     def hear(self, seconds: float, *messages) -> list[Letter]:
@@ -209,6 +209,44 @@ def test_urgent_mail_finds_room_though_bulk_has_filled_it(talk):
     assert (claim.topic, claim.urgent, claim.jobs) == (2, True, 2)
     talk.answer(1.01, claim, jobs(1, 2), next_due=0)
     assert talk.claims(1.01) == []
+
+
+def test_urgent_mail_finds_room_though_the_rate_fell_and_bulk_overfills_it(talk):
+    talk.room(1, held=60)
+    talk.digest(1, bulk(1), urgent(2))
+    assert [(claim.urgent, claim.jobs) for claim in talk.claims(1)] == [(True, 2)]
+
+
+def test_urgent_mail_that_waits_in_a_full_sender_makes_room_for_no_more(talk):
+    for waiting, wanted in ((2, []), (1, [1]), (0, [])):
+        now = 1.4 - waiting / 5
+        talk.room(now, held=10, urgent=waiting)
+        talk.digest(now, bulk(1), urgent(2))
+        claims = talk.claims(now)
+        assert [claim.jobs for claim in claims] == wanted, "one is asked for already"
+
+
+def test_a_lone_urgent_mail_is_claimed_though_it_is_the_turn_of_bulk(talk):
+    """Urgent mail has had its share for a while; a single free place is for bulk now."""
+    for step in range(30):
+        now = 1 + step / 10
+        talk.room(now, held=9)
+        talk.digest(now, bulk(1), urgent(2))
+        claims = talk.claims(now)
+        assert any(claim.urgent for claim in claims)
+        for claim in claims:
+            number = 100 * step + 10 * claim.urgent
+            talk.answer(now, claim, jobs(number, claim.jobs, 50), next_due=0)
+
+
+def test_the_share_of_urgent_mail_is_a_setting():
+    had = {}
+    for share in (0.5, 0.9):
+        talk = Talk(share=share)
+        talk.room(0, jobs=100)
+        talk.digest(0, bulk(1), urgent(2))
+        had[share] = {claim.urgent: claim.jobs for claim in talk.claims(0)}
+    assert had == {0.5: {True: 50, False: 50}, 0.9: {True: 90, False: 10}}
 
 
 def test_a_topic_may_have_urgent_and_bulk_mail(talk):

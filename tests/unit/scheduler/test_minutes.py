@@ -55,9 +55,10 @@ class World:
     def __init__(self, rate: float, senders: int = 2, size: int = 1, answer_s: float = 0.04):
         self.rate, self.answer_s = rate, answer_s
         self.now = 0.0
-        self.scheduler = SchedulerActor(self.clock)
+        self.scheduler = SchedulerActor(self.clock, 0.9)
         self.topics: dict[int, Topic] = {}
-        room = max(2, math.ceil(0.25 * rate / senders / size))
+        calls = rate / senders / size
+        room = max(2 if calls > 3 else 1, math.ceil(0.25 * calls))
         self.hands = {f"sender-{n}": Hand(size, room) for n in range(senders)}
         self.loses = 0.0
         self.dice = random.Random(1)
@@ -158,7 +159,9 @@ class World:
         hand = self.hands[name]
         hand.seq += 1
         held = len(hand.waiting) + hand.in_air
-        self.hear(Room(name, 1, hand.seq, hand.in_air + hand.room, hand.size, held))
+        urgent = sum(job.urgent for job in hand.waiting)
+        room = hand.in_air + hand.room
+        self.hear(Room(name, 1, hand.seq, room, hand.size, held, urgent=urgent))
 
     def fire(self) -> None:
         """Start one call if any waits, paced at 0.94 R; senders in turn, urgent first."""

@@ -16,7 +16,7 @@ def test_capacity_less_what_is_in_hand_is_free():
 
 def test_jobs_on_the_way_take_room_until_a_later_room_counts_them_in():
     bench = Bench(room(1, held=0), 100.0)
-    bench.give(2, 100.0)
+    bench.give(2, 100.0, urgent=False)
     assert bench.jobs(100.0) == 2
     bench.hear(room(2, held=0), 100.005)
     assert bench.jobs(100.005) == 2
@@ -24,9 +24,18 @@ def test_jobs_on_the_way_take_room_until_a_later_room_counts_them_in():
     assert bench.jobs(100.02) == 2
 
 
+def test_urgent_jobs_are_those_that_wait_and_those_on_their_way():
+    bench = Bench(Room("sender-0", 7, 1, 10, 50, 5, urgent=1), 100.0)
+    bench.give(2, 100.0, urgent=True)
+    bench.give(3, 100.0, urgent=False)
+    assert (bench.urgent(100.0), bench.jobs(100.0)) == (3, 10)
+    bench.hear(Room("sender-0", 7, 2, 10, 50, 10, urgent=2), 100.02)
+    assert bench.urgent(100.02) == 2
+
+
 def test_jobs_lost_on_the_way_free_their_room():
     bench = Bench(room(1, held=0), 100.0)
-    bench.give(2, 100.0)
+    bench.give(2, 100.0, urgent=False)
     bench.hear(room(2, held=0), 100.5)
     assert bench.jobs(100.5) == 0
 
@@ -34,7 +43,7 @@ def test_jobs_lost_on_the_way_free_their_room():
 def test_a_sender_that_says_nothing_more_is_taken_at_its_last_word():
     """Its Room came just after the job went out and did not change again."""
     bench = Bench(room(1, held=0), 100.0)
-    bench.give(1, 100.0)
+    bench.give(1, 100.0, urgent=False)
     bench.hear(room(2, held=1), 100.005)
     assert bench.settles_at() == pytest.approx(100.3)
     assert bench.jobs(100.29) == 2

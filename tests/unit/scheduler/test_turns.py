@@ -86,7 +86,7 @@ OTHER = Line(3, urgent=False)
 
 
 def test_urgent_comes_first():
-    lanes = Lanes()
+    lanes = Lanes(0.9)
     lanes.line_up([BULK])
     lanes.deal([BULK], 100, 50)
     lanes.line_up([BULK, URGENT])
@@ -94,19 +94,19 @@ def test_urgent_comes_first():
 
 
 def test_bulk_keeps_a_tenth():
-    lanes = Lanes()
+    lanes = Lanes(0.9)
     lanes.line_up([BULK, URGENT])
     assert lanes.deal([BULK, URGENT], 1000, 1) == {URGENT: 900, BULK: 100}
 
 
 def test_topics_share_their_lane():
-    lanes = Lanes()
+    lanes = Lanes(0.9)
     lanes.line_up([BULK, OTHER, URGENT])
     assert lanes.deal([BULK, OTHER, URGENT], 1000, 1) == {URGENT: 900, BULK: 50, OTHER: 50}
 
 
 def test_what_a_line_did_not_get_is_settled_in_both():
-    lanes = Lanes()
+    lanes = Lanes(0.9)
     lanes.line_up([BULK, OTHER, URGENT])
     lanes.deal([BULK, OTHER], 2, 50)
     lanes.settle(BULK, 49)

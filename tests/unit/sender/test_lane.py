@@ -72,7 +72,7 @@ def test_all_senders_together_have_at_most_2_r_calls_in_the_air(rate, workers, c
 
 @pytest.mark.parametrize(
     ("rate", "workers", "size", "jobs"),
-    [(24, 2, 1, 3), (1, 2, 1, 2), (500, 2, 6, 11), (0, 1, 1, 2)],
+    [(24, 2, 1, 3), (1, 2, 1, 1), (6, 2, 1, 1), (7, 2, 1, 2), (500, 2, 6, 11), (0, 1, 1, 1)],
 )
 def test_a_quarter_second_of_work_waits_here(rate, workers, size, jobs):
     assert waiting_room(rate, workers, size) == jobs

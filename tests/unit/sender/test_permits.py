@@ -2,7 +2,7 @@
 
 import math
 
-from services.sender.permits import Permits
+from services.sender.permits import Air, Permits, air
 from shared.domain import JobId
 from shared.protocol import Ask, Permit
 
@@ -11,37 +11,41 @@ def job(number):
     return JobId(number)
 
 
+def room(calls):
+    return Air(calls, calls)
+
+
 def test_urgent_asks_come_first_and_the_room_bounds_them_all():
     permits = Permits()
     permits.want(job(1), 3, 10.0, urgent=False)
     permits.want(job(2), 1, 10.0, urgent=True)
     permits.want(job(3), 2, 10.0, urgent=False)
-    listing = permits.listing(2, 10.0)
+    listing = permits.listing(room(2), 10.0)
     assert listing.urgent == (Ask(2, 1),)
     assert listing.bulk == (Ask(1, 3),)
 
 
 def test_the_level_is_said_on_change_and_four_times_a_second():
     permits = Permits()
-    assert permits.listing(9, 10.0) is None
+    assert permits.listing(room(9), 10.0) is None
     permits.want(job(1), 1, 10.0, urgent=False)
-    assert permits.listing(9, 10.0) is not None
-    assert permits.listing(9, 10.1) is None
+    assert permits.listing(room(9), 10.0) is not None
+    assert permits.listing(room(9), 10.1) is None
     assert permits.next_listing() == 10.25
-    assert permits.listing(9, 10.25) is not None
+    assert permits.listing(room(9), 10.25) is not None
     permits.want(job(2), 1, 10.3, urgent=False)
-    assert permits.listing(9, 10.3) is not None
+    assert permits.listing(room(9), 10.3) is not None
 
 
 def test_the_end_of_all_wishes_is_said_once():
     permits = Permits()
     permits.want(job(1), 1, 10.0, urgent=False)
-    permits.listing(9, 10.0)
+    permits.listing(room(9), 10.0)
     permits.take([Permit(1, 10.1)], 10.05)
     assert permits.pop_due(10.1).job == 1
-    listing = permits.listing(9, 10.11)
+    listing = permits.listing(room(9), 10.11)
     assert listing == ((), (), ())
-    assert permits.listing(9, 20.0) is None
+    assert permits.listing(room(9), 20.0) is None
     assert permits.next_listing() == math.inf
 
 
@@ -51,15 +55,15 @@ def test_a_permit_at_hand_takes_a_place_in_the_air():
         permits.want(job(number), 1, 10.0, urgent=False)
     permits.take([Permit(1, 10.5)], 10.0)
     assert permits.granted == 1
-    assert permits.listing(2, 10.0).bulk == (Ask(2, 1),)
+    assert permits.listing(room(2), 10.0).bulk == (Ask(2, 1),)
 
 
 def test_asks_that_did_not_fit_are_said_when_there_is_room():
     permits = Permits()
     permits.want(job(1), 1, 10.0, urgent=False)
     permits.want(job(2), 1, 10.0, urgent=False)
-    assert permits.listing(1, 10.0).bulk == (Ask(1, 1),)
-    assert permits.listing(2, 10.05).bulk == (Ask(1, 1), Ask(2, 1))
+    assert permits.listing(room(1), 10.0).bulk == (Ask(1, 1),)
+    assert permits.listing(room(2), 10.05).bulk == (Ask(1, 1), Ask(2, 1))
 
 
 def test_permits_come_due_in_order_of_their_time():
@@ -76,9 +80,9 @@ def test_permits_come_due_in_order_of_their_time():
 def test_a_permit_nobody_asked_for_is_listed_as_unused_for_a_second():
     permits = Permits()
     permits.take([Permit(99, 10.0)], 10.0)
-    assert permits.listing(9, 10.0).unused == (99,)
-    assert permits.listing(9, 10.5).unused == (99,)
-    assert permits.listing(9, 11.0).unused == ()
+    assert permits.listing(room(9), 10.0).unused == (99,)
+    assert permits.listing(room(9), 10.5).unused == (99,)
+    assert permits.listing(room(9), 11.0).unused == ()
 
 
 def test_a_repeated_permit_is_not_a_second_one():
@@ -86,7 +90,7 @@ def test_a_repeated_permit_is_not_a_second_one():
     permits.want(job(1), 1, 10.0, urgent=False)
     permits.take([Permit(1, 10.5), Permit(1, 10.5)], 10.0)
     assert permits.granted == 1
-    assert permits.listing(9, 10.0).unused == ()
+    assert permits.listing(room(9), 10.0).unused == ()
     assert permits.pop_due(10.5) is not None
     assert permits.pop_due(10.5) is None
 
@@ -101,7 +105,7 @@ def test_a_withdrawn_wish_is_unused_whether_granted_or_not():
     permits.withdraw(job(3), 10.1)
     assert permits.pop_due(11.0) is None
     assert permits.next_due() == math.inf
-    assert permits.listing(9, 10.1) == ((), (), (1, 2))
+    assert permits.listing(room(9), 10.1) == ((), (), (1, 2))
 
 
 def test_an_ask_passed_over_by_its_lane_is_asked_anew():
@@ -110,7 +114,7 @@ def test_an_ask_passed_over_by_its_lane_is_asked_anew():
         permits.want(job(number), 1, 10.0, urgent=False)
     permits.want(job(3), 1, 10.0, urgent=True)
     permits.take([Permit(2, 10.5)], 10.1)
-    listing = permits.listing(9, 10.1)
+    listing = permits.listing(room(9), 10.1)
     assert listing == ((Ask(3, 1),), (Ask(4, 1),), (1,))
 
 
@@ -119,4 +123,20 @@ def test_an_ask_that_waited_too_long_is_asked_anew_for_no_more_than_fits():
     permits.want(job(1), 20, 10.0, urgent=False)
     permits.want(job(2), 2, 10.8, urgent=False)
     permits.ask_anew_since(10.5, 5, 11.0)
-    assert permits.listing(9, 11.0) == ((), (Ask(2, 2), Ask(3, 5)), (1,))
+    assert permits.listing(room(9), 11.0) == ((), (Ask(2, 2), Ask(3, 5)), (1,))
+
+
+def test_one_place_in_the_air_is_for_urgent_mail_alone():
+    permits = Permits()
+    for number in (1, 2, 3):
+        permits.want(job(number), 1, 10.0, urgent=False)
+    assert permits.listing(Air(2, 1), 10.0).bulk == (Ask(1, 1),)
+    assert permits.listing(Air(1, 0), 10.1).bulk == ()
+    permits.want(job(4), 1, 10.2, urgent=True)
+    assert permits.listing(Air(1, 0), 10.2) == ((Ask(4, 1),), (), ())
+    assert permits.listing(Air(3, 2), 10.3) == ((Ask(4, 1),), (Ask(1, 1),), ())
+
+
+def test_where_places_are_few_bulk_may_take_them_all():
+    assert [air(share, 0) for share in (1, 3, 4, 500)] == [(1, 1), (3, 3), (4, 3), (500, 499)]
+    assert air(4, 3) == (1, 0)

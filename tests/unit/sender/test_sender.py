@@ -37,7 +37,7 @@ class TestLife:
         said = talk.settle() + talk.wait(1.2)
         assert said == [Hello("sender-0", EPOCH)] * 3
         said = talk.hear(Welcome(EPOCH, "abc", b"secret"))
-        assert of(Room, said) == [Room("sender-0", EPOCH, 1, 2, 1, 0)]
+        assert of(Room, said) == [Room("sender-0", EPOCH, 1, 1, 1, 0)]
         assert of(Holding, said) == [Holding("sender-0", EPOCH, ())]
         assert of(Hello, talk.wait(2)) == []
 
@@ -73,7 +73,7 @@ class TestLevels:
         assert 9 <= len(idle) <= 11
         assert [one.seq for one in idle] == list(range(idle[0].seq, idle[0].seq + len(idle)))
         changed = of(Room, talk.assign(talk.job(1)) + talk.wait(0.03))
-        assert [(one.jobs, one.held) for one in changed] == [(2, 1)]
+        assert [(one.jobs, one.held) for one in changed] == [(1, 1)]
 
     def test_room_is_what_waits_and_what_is_in_the_air(self, talk, of):
         talk.fire(talk.job(1))
@@ -290,6 +290,43 @@ class TestPermit:
         talk.ready(talk.job(1), talk.job(2, urgent=True))
         newest = [one.message for one in talk.said if isinstance(one.message, Demand)][-1]
         assert [len(newest.urgent), len(newest.bulk)] == [1, 1]
+
+    def test_urgent_mail_leaves_though_every_bulk_call_hangs(self, talk):
+        bulk = [talk.job(number) for number in range(1, 9)]
+        talk.ready(*bulk, rate=2.0)
+        talk.permits(*((ask, talk.mono) for ask, _ in talk.asks()), rate=2.0)
+        flying = []
+        while (call := talk.call()) is not None:
+            flying.append(call)
+        assert len(flying) == 3
+        urgent = talk.job(20, urgent=True)
+        talk.assign(urgent)
+        talk.open(urgent)
+        talk.wait(0.02)
+        ((ask, _),) = talk.asks()
+        talk.permits((ask, talk.mono), rate=2.0)
+        assert talk.call().job == urgent
+        assert talk.call() is None
+
+    def test_room_says_how_many_urgent_jobs_wait(self, talk, of):
+        jobs = [talk.job(1), talk.job(2, urgent=True), talk.job(3, urgent=True)]
+        talk.ready(*jobs)
+        assert of(Room, talk.wait(0.4))[-1].urgent == 2
+        (ask, _), *_ = talk.asks()
+        talk.permits((ask, talk.mono))
+        call = talk.call()
+        assert call.job.urgent
+        assert of(Room, talk.wait(0.4))[-1].urgent == 1
+        talk.end(call)
+        talk.hear(GateOpened(EPOCH, (Gate(JobId(3), ()),)))
+        assert of(Room, talk.wait(0.4))[-1].urgent == 0
+
+    def test_an_urgent_call_that_was_not_made_waits_again(self, talk, of):
+        talk.ready(talk.job(1, urgent=True))
+        ((ask, _),) = talk.asks()
+        talk.permits((ask, talk.mono))
+        talk.sender.withhold(talk.call(), talk.now)
+        assert of(Room, talk.wait(0.4))[-1].urgent == 1
 
 
 class TestCall:

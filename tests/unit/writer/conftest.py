@@ -58,6 +58,7 @@ class Desk:
     def submit(self, emails: Iterable[str], topic: str | None = "news", **more) -> p.Message:
         number = more.pop("number", f"sub-{next(NUMBERS)}")
         content = more.pop("content", "<h1>Hi</h1>")
+        mail = p.Mail(topic, "Subject", content, tuple(emails), urgent=more.pop("urgent", False))
         message = p.Submit(
             reply_to="api",
             submission=SubmissionId(number),
@@ -65,7 +66,7 @@ class Desk:
             began_mono=self.now.mono,
             accepted_at=self.now.ms,
             scheduled_at=more.pop("scheduled_at", None),
-            mails=(p.Mail(topic, "Subject", content, tuple(emails)),),
+            mails=more.pop("mails", (mail,)),
             tally=p.Tally(0, 0),
             **more,
         )
@@ -82,7 +83,7 @@ class Desk:
             sender=more.get("sender", "sender-0"),
             sender_epoch=more.get("epoch", 1),
             topic=1 if topic is None else self.topic_id(topic),
-            urgent=False,
+            urgent=more.get("urgent", False),
             jobs=jobs,
             size=size,
         )
@@ -116,6 +117,30 @@ class Desk:
         for job in self.claim(jobs=1000, topic=topic):
             self.gate(job)
             self.outcome(job, verdict)
+
+    def order(self, kind: type, *values, topic: str = "news", **more) -> p.Message:
+        """Give an order over a topic (a number: over a recipient); each is a new one."""
+        number = more.pop("order", f"order-{next(NUMBERS)}")
+        (answer,) = [
+            answer
+            for answer in self.say(kind("api", number, *(values or (topic,)), **more))
+            if isinstance(answer, p.TopicCancelled | p.OrderDone | p.OrderRefused)
+        ]
+        return answer
+
+    def sweep(self, steps: int = 20) -> None:
+        """Let the rows follow the orders, in steps; time hardly passes."""
+        for _ in range(steps):
+            self.wait(0.02)
+
+    def list_address(self, email: str) -> None:
+        """Put an address (lower case) on the suppression list."""
+        entry = p.Suppression(email)
+        self.say(p.Suppress("api", f"order-{next(NUMBERS)}", (entry,)))
+
+    def states(self) -> dict[int, str]:
+        """Answer every recipient's state by its id, as the ancestor's view words it."""
+        return dict(self.sql("SELECT id, status FROM email_request"))
 
     def counts(self, topic: str = "news") -> dict[str, int]:
         """Answer the non-zero counters of a topic; they must equal a recount of the rows."""

@@ -5,6 +5,7 @@ import pytest
 from services.writer.hold import Streak, judge, quota_left, rate_in_force
 from shared import protocol as p
 from shared.domain import Verdict
+from shared.errors import StorageFullError
 
 MANY = tuple(f"u{n}@example.com" for n in range(100))
 
@@ -20,17 +21,25 @@ def state(desk) -> p.AccountState:
 
 
 @pytest.mark.parametrize(
-    ("setting", "account", "expected"),
+    ("setting", "wanted", "account", "expected"),
     [
-        (24, None, (24, "setting")),
-        (24, 14.0, (14.0, "account")),
-        (24, 50.0, (24, "setting")),
-        (None, 50.0, (50.0, "account")),
-        (None, None, (1.0, "fallback")),
+        (24, None, None, (24, "setting")),
+        (24, None, 14.0, (14.0, "account")),
+        (24, None, 50.0, (24, "setting")),
+        (None, None, 50.0, (50.0, "account")),
+        (None, None, None, (1.0, "fallback")),
+        (24, 10.0, None, (10.0, "api")),
+        (24, 40.0, 50.0, (40.0, "api")),
+        (24, 50.0, 50.0, (50.0, "api")),
+        (24, 51.0, 50.0, (50.0, "account")),
+        (None, 10.0, 50.0, (10.0, "api")),
+        (None, 10.0, None, (10.0, "api")),
     ],
 )
-def test_the_rate_is_the_setting_at_most_the_accounts(setting, account, expected):
-    assert rate_in_force(setting, account) == expected
+def test_the_rate_is_the_wanted_one_or_the_setting_at_most_the_accounts(
+    setting, wanted, account, expected
+):
+    assert rate_in_force(setting, wanted, account) == expected
 
 
 @pytest.mark.parametrize(
@@ -140,3 +149,88 @@ def test_bulk_that_is_refused_is_remembered(desk):
     desk.say(p.BulkRefused("sender-0", "AccessDenied"))
     desk.restart()
     assert desk.writer.notes()["bulk_refused"] == "AccessDenied"
+
+
+def set_rate(desk, rate: float | None, order: str) -> list[p.Message]:
+    return desk.say(p.SetRate("api", order, rate))
+
+
+def in_force(desk) -> tuple[float, str, float | None]:
+    (found,) = [x.message for x in desk.wait(1) if isinstance(x.message, p.WriterState)]
+    return found.account.rate, found.account.rate_source, found.rate_wanted
+
+
+def test_a_rate_set_by_an_order_is_in_force_at_once_and_survives_a_restart(desk):
+    assert in_force(desk) == (24, "setting", None)
+    said = set_rate(desk, 100.0, "o-1")
+    assert said[0] == p.OrderDone("o-1", changed=1)
+    assert [x.rate for x in said if isinstance(x, p.RateDigest)] == [100.0]
+    assert [x.rate_wanted for x in said if isinstance(x, p.WriterState)] == [100.0]
+    assert in_force(desk) == (100.0, "api", 100.0)
+    desk.restart()
+    assert in_force(desk) == (100.0, "api", 100.0)
+    assert desk.writer.notes()["rate_source"] == "api"
+    said = set_rate(desk, None, "o-2")
+    assert [x.rate for x in said if isinstance(x, p.RateDigest)] == [24.0]
+    assert in_force(desk) == (24.0, "setting", None)
+    desk.restart()
+    assert in_force(desk) == (24.0, "setting", None)
+
+
+def test_what_does_not_change_the_rate_says_nothing_of_it(desk):
+    in_force(desk)
+    assert set_rate(desk, None, "o-1") == [p.OrderDone("o-1", changed=0)]
+    desk.say(p.SetRate("api", "o-2", 10.0))
+    assert set_rate(desk, 10.0, "o-3") == [p.OrderDone("o-3", changed=0)]
+
+
+def test_a_repeat_of_an_older_order_does_not_set_its_rate_again(desk):
+    set_rate(desk, 10.0, "o-1")
+    set_rate(desk, 20.0, "o-2")
+    assert set_rate(desk, 10.0, "o-1")[0] == p.OrderDone("o-1", changed=1)
+    assert in_force(desk) == (20.0, "api", 20.0)
+
+
+def test_a_rate_above_the_accounts_is_refused_and_changes_nothing(desk):
+    read(desk, max_rate=14.0)
+    assert set_rate(desk, 14.5, "o-1")[0] == p.OrderRefused("o-1", "rate_too_high", limit=14.0)
+    assert in_force(desk) == (14.0, "account", None)
+    assert set_rate(desk, 14.0, "o-2")[0] == p.OrderDone("o-2", changed=1)
+    assert in_force(desk) == (14.0, "api", 14.0)
+
+
+def test_a_rate_above_one_that_is_not_known_is_taken(desk):
+    assert set_rate(desk, 5000.0, "o-1")[0] == p.OrderDone("o-1", changed=1)
+    assert in_force(desk) == (5000.0, "api", 5000.0)
+
+
+def test_the_account_that_falls_below_the_wanted_rate_binds_until_it_rises(desk):
+    read(desk, max_rate=200.0)
+    set_rate(desk, 100.0, "o-1")
+    desk.wait(1)
+    fields = {"max_rate": 50.0, "quota": 200.0, "sent_24h": 0.0}
+    said = desk.say(p.AccountRead("sender-0", desk.now.ms, **fields))
+    assert [x.rate for x in said if isinstance(x, p.RateDigest)] == [50.0], "at once as well"
+    assert in_force(desk) == (50.0, "account", 100.0)
+    read(desk, max_rate=200.0)
+    assert in_force(desk) == (100.0, "api", 100.0)
+
+
+def test_a_refused_bulk_call_is_forgotten_when_no_sender_says_so_any_more(desk):
+    desk.say(p.BulkRefused("sender-0", "AccessDenied"))
+    desk.wait(179)
+    assert desk.writer.notes()["bulk_refused"] == "AccessDenied"
+    desk.wait(2)
+    assert desk.writer.notes()["bulk_refused"] == ""
+
+
+def test_a_rate_that_could_not_be_committed_is_not_in_force(desk, monkeypatch):
+    in_force(desk)
+
+    def full() -> None:
+        raise StorageFullError("full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.store, "commit", full)
+        assert set_rate(desk, 5.0, "o-1") == [p.OrderFailed("o-1", "storage_full")]
+    assert in_force(desk) == (24, "setting", None)

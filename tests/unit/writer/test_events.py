@@ -6,7 +6,7 @@ import pytest
 
 from services.writer.moves import DUPLICATE_SUSPECTED
 from shared import protocol as p
-from shared.domain import Feedback, Verdict
+from shared.domain import SEEN_BITS, Feedback, Verdict
 
 MANY = tuple(f"u{n}@example.com" for n in range(5))
 
@@ -57,7 +57,7 @@ def test_any_order_of_events_ends_in_the_same_row(desk):
         Feedback.COMPLAINT,
     ]
     for order in itertools.permutations(kinds):
-        desk.store.run("set_feedback", (0, 1))
+        desk.store._connection.execute("UPDATE recipient SET feedback = 0")
         for kind in order:
             tell(desk, event(desk, kind, at=hash(order) + kind))
         assert desk.sql("SELECT feedback, state FROM recipient WHERE id = 1") == [(50, 2)]
@@ -173,3 +173,52 @@ def test_a_stray_event_is_kept_once(desk):
     for _ in range(3):
         tell(desk, event(desk, mid=None, message_id="foreign"))
     assert desk.sql("SELECT count(*) FROM orphan") == [(1,)]
+
+
+def test_first_goes_by_the_recipients_bits_which_outlive_the_events(desk):
+    desk.submit(MANY)
+    desk.send_all()
+    kinds = [Feedback.SEND, Feedback.DELIVERY, Feedback.CLICK, Feedback.SUBSCRIPTION]
+    tell(desk, *(event(desk, kind) for kind in kinds), event(desk, Feedback.OPEN))
+    assert desk.sql("SELECT seen, feedback FROM recipient WHERE id = 1") == [
+        (1 | 4 | 128 | 256 | 512, 30)
+    ]
+    expected = dict.fromkeys([kind.word for kind in kinds] + ["Open"], 1)
+    assert desk.results() == expected
+    desk.store._connection.execute("DELETE FROM result")
+    tell(desk, *(event(desk, kind) for kind in kinds), event(desk, Feedback.OPEN, at=1))
+    desk.ask(p.RecordOpens("api", 1, 1, (p.Opened(1, 5),)), p.OpensRecorded)
+    assert desk.results() == expected
+    assert desk.sql("SELECT sum(heard) FROM sent_minute") == [(1,)]
+
+
+def test_bits_and_verdict_are_written_in_one_update_and_only_for_news(desk, monkeypatch):
+    desk.submit(MANY)
+    desk.send_all()
+    runs = []
+    real = desk.store.run
+    monkeypatch.setattr(
+        desk.store, "run", lambda name, values=(): runs.append(name) or real(name, values)
+    )
+    tell(desk, event(desk, Feedback.DELIVERY_DELAY, at=1))
+    assert runs.count("set_feedback") == 1
+    tell(desk, event(desk, Feedback.DELIVERY_DELAY, at=2))
+    assert runs.count("set_feedback") == 1
+    tell(desk, event(desk, Feedback.BOUNCE, subtype="Permanent/General"))
+    assert runs.count("set_feedback") == 2
+    assert desk.sql("SELECT feedback, seen & 0xffff FROM recipient WHERE id = 1") == [(40, 2 | 8)]
+
+
+def test_every_kind_of_event_has_the_bit_that_the_migration_gave_it():
+    assert {kind.word: bit for kind, bit in SEEN_BITS.items()} == {
+        "Send": 1,
+        "DeliveryDelay": 2,
+        "Delivery": 4,
+        "Bounce": 8,
+        "Reject": 16,
+        "Rendering Failure": 32,
+        "Complaint": 64,
+        "Open": 128,
+        "Click": 256,
+        "Subscription": 512,
+    }

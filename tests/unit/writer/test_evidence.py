@@ -104,3 +104,35 @@ def test_policies_that_do_not_wait(desk, policy, expected):
     lose_one(desk)
     desk.wait(2)
     assert desk.counts("lost") == {expected: 1}
+
+
+def proven_since(desk) -> int | None:
+    (found,) = [x.message for x in desk.wait(1) if isinstance(x.message, p.WriterState)]
+    return found.proven_since
+
+
+def test_since_when_events_are_proven_is_kept_over_a_restart_and_given_up_when_they_stay_out(desk):
+    desk.say(p.EarOpen(1))
+    assert proven_since(desk) is None
+    prove_events(desk)
+    listen(desk, 360)
+    proven = proven_since(desk)
+    assert desk.now.ms - 120_000 < proven < desk.now.ms
+    desk.wait(60)
+    desk.restart()
+    assert proven_since(desk) == proven
+    desk.submit(f"silent{n}@example.com" for n in range(30))
+    desk.send_all()
+    assert proven_since(desk) == proven
+    desk.wait(370)
+    assert proven_since(desk) is None
+
+
+def test_a_gap_of_the_webhook_does_not_hide_that_events_are_proven(desk):
+    desk.say(p.EarOpen(1))
+    prove_events(desk)
+    listen(desk, 360)
+    proven = proven_since(desk)
+    desk.wait(60)
+    listen(desk, 5)
+    assert proven_since(desk) == proven
