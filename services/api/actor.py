@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from typing_extensions import override
 
@@ -44,6 +45,8 @@ RELEASE_S = 25.0
 """What SES may take for a hundred addresses."""
 CHECK_S = 13.0
 """SNS waits 15 s for an answer (SNS developer guide)."""
+LEVEL_S = 2.0
+"""How long the writer's level may take to show what an order has changed; one comes each 0.5 s."""
 DRAIN_S = 5.0
 """How long a stop waits for the writer to take the last hits of open pixels."""
 SUBMIT_OCTETS = 64 * 1024 * 1024
@@ -53,6 +56,14 @@ _SETTLED = frozenset({"late", "absent", "idempotency_mismatch"})
 _SILENT_S = 3.0
 _BUSY_TICK_S = 0.05
 _IDLE_TICK_S = 0.2
+
+
+class _Watch(NamedTuple):
+    """Somebody who waits for a level of the writer that shows something."""
+
+    shows: Callable[[WriterState], bool]
+    done: Callable[[WriterState | None], None]
+    until: float
 
 
 class Api(Actor):
@@ -69,6 +80,7 @@ class Api(Actor):
         self.snapshot: Snapshot | None = None
         self.snapshot_mono = float("-inf")
         self._writer_mono = float("-inf")
+        self._watches: list[_Watch] = []
         self._epoch = epoch
         self._ticked = 0.0
         self._ear_open = False
@@ -119,13 +131,27 @@ class Api(Actor):
         self.opens.add(recipient, now)
         return self.opens.flush(now)
 
+    def watch(
+        self,
+        shows: Callable[[WriterState], bool],
+        done: Callable[[WriterState | None], None],
+        now: Now,
+    ) -> list[Letter]:
+        """Wait until the writer's level shows something; then, or when its time is up, tell it."""
+        self._watches.append(_Watch(shows, done, now.mono + LEVEL_S))
+        self._look(now)
+        return []
+
+    def heard(self, now: Now) -> WriterState | None:
+        """Answer the writer's newest level, None while it is not heard."""
+        return None if now.mono > self._writer_mono + _SILENT_S else self.writer
+
     def trouble(self, now: Now) -> str:
         """Answer why nothing can be stored at present; empty if it can."""
-        if self.writer is None or now.mono > self._writer_mono + _SILENT_S:
+        writer = self.heard(now)
+        if writer is None:
             return "the writer is not heard"
-        if not self.writer.storing:
-            return self.writer.trouble or "the writer cannot store"
-        return ""
+        return "" if writer.storing else writer.trouble or "the writer cannot store"
 
     def listen(self, *, ears: bool) -> None:
         """Say from now on that the webhook is up, or no more: the server opened or closes."""
@@ -168,6 +194,7 @@ class Api(Actor):
         letters = self.submissions.repeat(now) + self.orders.repeat(now) + self.posts.repeat(now)
         letters += self.releases.repeat(now)
         letters += self.opens.flush(now)
+        self._look(now)
         if self._ear_open and now.mono >= self._ear_at:
             self._ear_at = now.mono + 1.0
             letters.append(Letter("results", EarOpen(self._epoch)))
@@ -200,8 +227,18 @@ class Api(Actor):
         }
 
     def _is_waiting(self) -> bool:
-        asks = (self.submissions, self.orders, self.posts, self.releases, self.opens)
+        asks = (self.submissions, self.orders, self.posts, self.releases, self.opens, self._watches)
         return any(len(open_) for open_ in asks)
+
+    def _look(self, now: Now) -> None:
+        """Tell those who wait for a level of the writer, once it is there or their time is up."""
+        waiting, self._watches = self._watches, []
+        for watch in waiting:
+            writer = self.heard(now)
+            if now.mono >= watch.until or (writer is not None and watch.shows(writer)):
+                watch.done(writer)
+            else:
+                self._watches.append(watch)
 
     def _hear_refusal(self, message: NotStored) -> None:
         """Take a refusal, unless it may mean the question instead of the submission.
@@ -223,3 +260,4 @@ class Api(Actor):
             self.orders.hurry()
             self.opens.hurry()
         self.writer, self._writer_mono = state, now.mono
+        self._look(now)

@@ -9,17 +9,22 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from services.api.account import Account
 from services.api.actor import Api
 from services.api.auth import Keys, Proxies
 from services.api.envelope import Envelope
 from services.api.events import Events
-from services.api.guard import Guard
+from services.api.export import Export
+from services.api.guard import Endpoint, Guard
 from services.api.health import Health
 from services.api.line import Line
 from services.api.messages import Messages
 from services.api.reads import Reads
+from services.api.recipients import Recipients
 from services.api.refusal import RefusalError, unavailable
 from services.api.replies import refusal_reply
+from services.api.steering import Steering
+from services.api.suppressions import Suppressions
 from services.api.topics import Topics
 from shared import log
 from shared.config import Settings
@@ -45,22 +50,101 @@ def build(parts: Parts) -> Envelope:
     return Envelope(app, parts.line)
 
 
+class _Doors(NamedTuple):
+    """Whoever answers, each for its part of the address space."""
+
+    messages: Messages
+    recipients: Recipients
+    topics: Topics
+    steering: Steering
+    export: Export
+    suppressions: Suppressions
+    account: Account
+    events: Events
+
+
 def _routes(parts: Parts) -> list[Route]:
     settings, line, reads = parts.settings, parts.line, parts.reads
     guard = Guard(Keys(settings.api_key), Proxies(settings.trusted_proxies), line)
     health = Health(parts.actor, line, reads, settings, simulated=parts.simulated)
-    messages = Messages(line, reads, settings.zone, parts.is_writer_alive)
-    topics = Topics(line, reads, health.notes)
-    events = Events(line, reads)
+    doors = _Doors(
+        Messages(line, reads, settings.zone, parts.is_writer_alive),
+        Recipients(line, reads, settings.zone),
+        Topics(line, reads, health.facts),
+        Steering(line, settings.zone),
+        Export(line, reads, settings.zone),
+        Suppressions(line, reads),
+        Account(line, settings, health.lives),
+        Events(line, reads),
+    )
     return [
-        Route("/v1/messages", guard(messages.post), methods=["POST"]),
-        Route("/v1/topics/{topic_id:path}", guard(topics.topic), methods=["GET", "DELETE"]),
-        Route("/v1/events/open", events.open),
-        Route("/v1/events/counts/sent", guard(events.sent)),
-        Route("/v1/events/results", events.results, methods=["POST"]),
+        *_mail_routes(guard, doors),
+        *_topic_routes(guard, doors),
+        *_list_routes(guard, doors),
+        Route("/v1/events/open", doors.events.open),
+        Route("/v1/events/counts/sent", guard(doors.events.sent)),
+        Route("/v1/events/results", doors.events.results, methods=["POST"]),
         Route("/health", health.health),
         Route("/ready", health.ready),
     ]
+
+
+def _mail_routes(guard: Guard, doors: _Doors) -> list[Route]:
+    recipients, steering = doors.recipients, doors.steering
+    return [
+        KeyedRoute("/v1/messages", guard, GET=recipients.listed, POST=doors.messages.post),
+        KeyedRoute("/v1/messages/{id}", guard, GET=recipients.one),
+        KeyedRoute("/v1/messages/{id}/cancel", guard, POST=steering.cancel_mail),
+        KeyedRoute("/v1/messages/{id}/resolve", guard, POST=steering.resolve_mail),
+    ]
+
+
+def _topic_routes(guard: Guard, doors: _Doors) -> list[Route]:
+    """A topic's id may have `/` in it: what stands before the last word is the id."""
+    topics, steering, export = doors.topics, doors.steering, doors.export
+    of_topic: dict[str, Endpoint] = {
+        "GET": topics.topic,
+        "DELETE": steering.cancel,
+        "PATCH": steering.reschedule,
+    }
+    return [
+        KeyedRoute("/v1/topics", guard, GET=topics.listed),
+        KeyedRoute("/v1/topics/{topic_id:path}/pause", guard, POST=steering.pause),
+        KeyedRoute("/v1/topics/{topic_id:path}/resume", guard, POST=steering.resume),
+        KeyedRoute("/v1/topics/{topic_id:path}/retry-failed", guard, POST=steering.retry_failed),
+        KeyedRoute("/v1/topics/{topic_id:path}/recipients.csv", guard, GET=export.recipients),
+        KeyedRoute("/v1/topics/{topic_id:path}", guard, **of_topic),
+    ]
+
+
+def _list_routes(guard: Guard, doors: _Doors) -> list[Route]:
+    listed, account = doors.suppressions, doors.account
+    of_all: dict[str, Endpoint] = {
+        "GET": listed.listed,
+        "POST": listed.add,
+        "DELETE": listed.remove,
+    }
+    return [
+        KeyedRoute("/v1/suppressions", guard, **of_all),
+        KeyedRoute("/v1/suppressions.csv", guard, GET=doors.export.suppressions),
+        KeyedRoute(
+            "/v1/suppressions/{email:path}", guard, GET=listed.one, DELETE=listed.remove_one
+        ),
+        KeyedRoute("/v1/account", guard, GET=account.account, PATCH=account.change),
+        KeyedRoute("/v1/account/resume", guard, POST=account.resume),
+    ]
+
+
+class KeyedRoute(Route):
+    """A path behind the key; one route for all its methods, so that a 405 names every one."""
+
+    def __init__(self, path: str, guard: Guard, **by_method: Endpoint) -> None:
+        async def endpoint(request: Request) -> Response:
+            # HEAD comes with GET.
+            method = request.method if request.method in by_method else "GET"
+            return await by_method[method](request)
+
+        super().__init__(path, guard(endpoint), methods=list(by_method))
 
 
 async def _refused(_request: Request, error: Exception) -> Response:

@@ -74,9 +74,14 @@ class BodyRoom:
 
 def require_json(headers: Headers) -> None:
     """Refuse a body that does not call itself JSON in UTF-8."""
-    kind, *parameters = headers.get("content-type", "").lower().split(";")
-    charsets = [text.strip() for text in parameters if text.strip().startswith("charset=")]
-    plain = {"charset=utf-8", 'charset="utf-8"', "charset=utf8"}
-    if kind.strip() != "application/json" or not plain.issuperset(charsets):
+    if kind(headers) != "application/json":
         told = "Send JSON in UTF-8, with Content-Type: application/json."
         raise RefusalError(415, "not_json_type", told)
+
+
+def kind(headers: Headers) -> str:
+    """Answer the media type that a body calls itself; empty if it is in another charset."""
+    found, *parameters = headers.get("content-type", "").lower().split(";")
+    charsets = [text.strip() for text in parameters if text.strip().startswith("charset=")]
+    plain = {"charset=utf-8", 'charset="utf-8"', "charset=utf8"}
+    return found.strip() if plain.issuperset(charsets) else ""

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from services.api import readiness
 from services.api.actor import Api
 from services.api.line import Line
+from services.api.progress import Facts
 from services.api.readiness import Life, Seen
 from services.api.reads import Reads
 from services.api.replies import reply
@@ -55,12 +56,19 @@ class Health:
         }
         return reply(body, 503 if trouble else 200)
 
-    def notes(self) -> list[str]:
-        """Answer what a reader of counts should know: why there are no results, or no progress."""
-        notes = list(readiness.blind_spots(self._settings))
-        if self._actor.writer is not None and self._actor.writer.account.hold is not None:
-            notes.append(log.mask(next(readiness.account_faults(self._actor.writer.account))))
-        return notes
+    def lives(self) -> list[Life] | None:
+        """Answer the processes as the monitor last saw them, None if it is not heard."""
+        age = self._line.now().mono - self._actor.snapshot_mono
+        return readiness.lives(self._actor.snapshot, age)
+
+    def facts(self) -> Facts:
+        """Answer what a reader of counts should know beside them, the same for all topics."""
+        return Facts(
+            notes=tuple(readiness.blind_spots(self._settings)),
+            writer=self._line.writer(),
+            throttled=bool(readiness.pace(self.lives()).throttled),
+            now=self._line.now(),
+        )
 
     async def _look(self) -> Seen:
         fault = ""
@@ -70,9 +78,7 @@ class Health:
         except StoreError:
             # The path and the reason are in the log of whoever needs them, not on the open web.
             fault = "the file cannot be opened or read"
-        age = self._line.now().mono - self._actor.snapshot_mono
-        lives = readiness.lives(self._actor.snapshot, age)
-        return Seen(self._settings, self._actor.writer, lives, fault)
+        return Seen(self._settings, self._actor.writer, self.lives(), fault)
 
 
 def _by_process(lives: Sequence[Life] | None) -> dict[str, str]:

@@ -29,6 +29,12 @@ def seal(key: bytes, path: str, raw: bytes) -> IdempotencyKey:
     )
 
 
+def mismatch() -> RefusalError:
+    """Refuse a key that came with another body before."""
+    told = "This Idempotency-Key came with another body before; use a new key for a new request."
+    return RefusalError(422, "idempotency_mismatch", told)
+
+
 class Running:
     """The keys whose request is being worked on in this process."""
 

@@ -17,6 +17,7 @@ from shared.protocol import (
     ReleasedAtSes,
     Stored,
     Submit,
+    WriterState,
 )
 from shared.wire import Letter
 
@@ -45,6 +46,10 @@ class Line:
         """Answer why nothing can be stored at present; empty if it can."""
         return self._actor.trouble(self._read())
 
+    def writer(self) -> WriterState | None:
+        """Answer the writer's newest level, None while it is not heard."""
+        return self._actor.heard(self._read())
+
     def has_room(self, octets: int, most: int) -> bool:
         """Tell whether a submission may still be added to those that wait for the writer."""
         return self._actor.submissions.octets + octets <= most
@@ -64,6 +69,10 @@ class Line:
     async def release(self, wish: ReleaseAtSes) -> ReleasedAtSes | None:
         """Have addresses taken off SES's suppression list; None if no sender said so."""
         return await self._wait(lambda done, now: self._actor.release(wish, done, now))
+
+    async def level(self, shows: Callable[[WriterState], bool]) -> WriterState | None:
+        """Wait for the writer's level to show something; answer the newest, shown or not."""
+        return await self._wait(lambda done, now: self._actor.watch(shows, done, now))
 
     async def check(self, post: CheckPost) -> PostChecked | None:
         """Have an SNS post checked; None if that took too long."""

@@ -12,8 +12,9 @@ from services.api import actor, idempotency, shape, submission
 from services.api.body import BodyRoom, require_json
 from services.api.guard import header_values
 from services.api.line import Line
+from services.api.query import parameters
 from services.api.reads import Reads
-from services.api.refusal import RefusalError, unavailable
+from services.api.refusal import Fault, RefusalError, unavailable, wrong
 from services.api.replies import stored_reply
 from services.api.submission import Checked
 from shared.clock import Now
@@ -51,15 +52,19 @@ class Messages:
     async def post(self, request: Request) -> Response:
         """Store a submission; 200 says that it is committed, 503 that surely nothing is."""
         began = self._line.now()
+        wants_ids = _wants_ids(request)
         require_json(request.headers)
         key = idempotency.read(header_values(request.scope, b"idempotency-key"))
         async with self._room.body(request) as raw:
             octets = len(raw)
             sealed = None if key is None else idempotency.seal(key, request.scope["path"], raw)
             checked = await self._check(raw, began)
+        if checked.times.passed and sealed is None:
+            raise wrong(checked.times.passed)
         with self._running.hold(sealed):
-            stored = await self._store(self._submit(checked, sealed, began), octets)
-        return stored_reply(stored, self._zone)
+            stored = await self._store(self._submit(checked, sealed, began), octets, checked)
+        more = {"ids": ids(stored, checked)} if wants_ids else {}
+        return stored_reply(stored, self._zone, checked.times.expires_at, more)
 
     async def _check(self, raw: bytes, began: Now) -> Checked:
         def check() -> Checked:
@@ -69,19 +74,23 @@ class Messages:
 
     def _submit(self, checked: Checked, key: IdempotencyKey | None, began: Now) -> Submit:
         now = self._line.now()
+        # Mail whose time has passed is never stored anew: with its deadline over, the writer
+        # answers a repeat as before and refuses all else.
+        patience = -1.0 if checked.times.passed else actor.STORE_S
         return Submit(
             reply_to="api",
             submission=SubmissionId(secrets.token_hex(16)),
-            deadline=now.mono + actor.STORE_S,
+            deadline=now.mono + patience,
             began_mono=began.mono,
             accepted_at=now.ms,
-            scheduled_at=checked.scheduled_at,
+            scheduled_at=checked.times.scheduled_at,
             mails=checked.mails,
             tally=checked.tally,
             idempotency=key,
+            expires_at=checked.times.expires_at,
         )
 
-    async def _store(self, submit: Submit, octets: int) -> Stored:
+    async def _store(self, submit: Submit, octets: int, checked: Checked) -> Stored:
         if trouble := self._line.trouble():
             told = f"Mail cannot be stored at present ({trouble}); {_NOTHING}."
             raise unavailable("storage_unavailable", told)
@@ -89,6 +98,8 @@ class Messages:
             raise unavailable("busy", f"Too much mail is being stored at once; {_NOTHING}.", 1)
         answer = await self._line.store(submit, octets)
         if isinstance(answer, NotStored):
+            if checked.times.passed and answer.code == "late":
+                raise wrong(checked.times.passed)
             raise _not_stored(answer.code)
         return answer or await self._find(submit.submission)
 
@@ -109,10 +120,31 @@ class Messages:
         return stored
 
 
+def ids(stored: Stored, checked: Checked) -> list[dict[str, object]] | None:
+    """List the recipients' ids, by message and address; None if the writer did not keep them.
+
+    The ids of a mail follow its first one without a gap, in the order of its addresses.
+    """
+    if len(stored.firsts) != len(checked.mails):
+        return None
+    mails = zip(checked.places, stored.firsts, checked.mails, strict=True)
+    return [
+        {"message": place, "email": email, "id": first + number}
+        for place, first, mail in mails
+        for number, email in enumerate(mail.emails)
+    ]
+
+
+def _wants_ids(request: Request) -> bool:
+    wanted = parameters(request, "return").get("return")
+    if wanted not in {None, "ids"}:
+        raise wrong([Fault("", "The query parameter return can only be ids")])
+    return wanted is not None
+
+
 def _not_stored(code: str) -> RefusalError:
     if code == "idempotency_mismatch":
-        told = "This Idempotency-Key came with another body before; use a new key for new mail."
-        return RefusalError(422, code, told)
+        return idempotency.mismatch()
     if code == "poisonous":
         told = f"The writer could not store this request, and will not another time; {_NOTHING}."
         return RefusalError(500, code, told)

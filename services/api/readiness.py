@@ -29,7 +29,19 @@ class Life(Struct):
     process: str
     alive: bool
     age_s: float = 0.0
+    gauges: dict[str, float] = {}
     notes: dict[str, str] = {}
+
+
+class Pace(NamedTuple):
+    """How fast mail goes out, as the broker last said; None while it is not heard.
+
+    `rate` is R after every limit, `now` the calls let through in the last second (recipients).
+    """
+
+    rate: float | None = None
+    now: float | None = None
+    throttled: bool | None = None
 
 
 class _Snapshot(Struct):
@@ -53,6 +65,15 @@ def lives(snapshot: Snapshot | None, age_s: float) -> list[Life] | None:
         return msgspec.json.decode(snapshot.json, type=_Snapshot).processes
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
+
+
+def pace(lives: Sequence[Life] | None) -> Pace:
+    """Answer what the broker says of the rate."""
+    for life in lives or ():
+        if life.process == "broker" and life.alive:
+            throttled = life.notes.get("limit") == "throttled by SES"
+            return Pace(life.gauges.get("rate"), life.gauges.get("granted_per_s"), throttled)
+    return Pace()
 
 
 def degraded(seen: Seen) -> list[str]:
@@ -111,6 +132,12 @@ def is_deaf(sent: int, heard: int) -> bool:
 def _sending_faults(writer: WriterState) -> Iterator[str]:
     if writer.trouble:
         yield f"The writer has trouble: {writer.trouble}."
+    if writer.bulk_pause is not None:
+        yield (
+            f"Bulk mail is paused since {schedule.in_utc(writer.bulk_pause.since)}:"
+            f" {writer.bulk_pause.reason}. Urgent mail goes on. Find out what was mailed to whom;"
+            " POST /v1/account/resume lets it go on."
+        )
     if writer.unknown_held:
         count = f"{writer.unknown_held} mail{'s' if writer.unknown_held > 1 else ''}"
         yield f"SES's answer was lost for {count}, and no event has told yet."

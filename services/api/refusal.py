@@ -37,7 +37,7 @@ class RefusalError(SesSenderError):
         self.sentence = sentence
         self.faults = tuple(faults[:MAX_FAULTS])
         self.headers = dict(headers or {})
-        self.more: Mapping[str, str] = {}
+        self.more: Mapping[str, object] = {}
 
 
 def wrong(faults: Sequence[Fault], code: str = "invalid") -> RefusalError:

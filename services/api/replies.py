@@ -1,10 +1,11 @@
 """Answers as JSON."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
+from msgspec import structs
 from starlette.responses import Response
 
 from services.api import schedule
@@ -24,7 +25,9 @@ def refusal_reply(refusal: RefusalError) -> Response:
     return reply(body, refusal.status, refusal.headers)
 
 
-def stored_reply(stored: Stored, zone: ZoneInfo) -> Response:
+def stored_reply(
+    stored: Stored, zone: ZoneInfo, expires_at: int | None, more: Mapping[str, object]
+) -> Response:
     """Make the answer of a stored submission; a replay is the same but for one header."""
     tally = stored.tally
     body: dict[str, Any] = {
@@ -36,14 +39,34 @@ def stored_reply(stored: Stored, zone: ZoneInfo) -> Response:
         "duration_ms": stored.duration_ms,
         "scheduled": stored.scheduled_at is not None,
         "submission_id": stored.original,
-        "rejected": [
-            {"message": one.message, "index": one.index, "email": one.email, "reason": one.reason}
-            for one in tally.rejected
-        ],
+        **rejected_part([structs.asdict(one) for one in tally.rejected], tally.errors),
     }
-    if len(tally.rejected) < tally.errors:
-        body["rejected_truncated"] = True
     if stored.scheduled_at is not None:
-        body["scheduled_at"] = schedule.in_zone(stored.scheduled_at, zone)
-        body["scheduled_at_utc"] = schedule.in_utc(stored.scheduled_at)
-    return reply(body, headers={"Idempotent-Replayed": "true"} if stored.replayed else None)
+        body |= moment("scheduled_at", stored.scheduled_at, zone)
+    if expires_at is not None:
+        body |= moment("expires_at", expires_at, zone)
+    return reply({**body, **more}, headers=replay_header(replayed=stored.replayed))
+
+
+def moment(name: str, at: int | None, zone: ZoneInfo) -> dict[str, str | None]:
+    """Spell a time twice, in the zone and in UTC; None (now) as null."""
+    return {
+        name: None if at is None else schedule.in_zone(at, zone),
+        f"{name}_utc": None if at is None else schedule.in_utc(at),
+    }
+
+
+def utc(at: int | None) -> str | None:
+    """Spell a time in UTC, none as null."""
+    return None if at is None else schedule.in_utc(at)
+
+
+def replay_header(*, replayed: bool) -> dict[str, str] | None:
+    """Answer the header that tells an answer given before from a new one."""
+    return {"Idempotent-Replayed": "true"} if replayed else None
+
+
+def rejected_part(rejected: Sequence[Mapping[str, object]], errors: int) -> dict[str, object]:
+    """List what was refused, as far as it is shown, and say so if that is not all."""
+    part: dict[str, object] = {"rejected": rejected}
+    return part if len(rejected) >= errors else {**part, "rejected_truncated": True}

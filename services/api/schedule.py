@@ -1,4 +1,4 @@
-"""When mail is to leave: what a caller's `scheduled_at` means."""
+"""When mail is to leave, and until when: what `scheduled_at` and `expires_at` mean."""
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
@@ -10,11 +10,22 @@ PAST_MS = 5 * 60_000
 AHEAD_MS = 366 * 24 * 3600_000
 """A year ahead is the most; beyond it lies a mistyped year."""
 
+EXPIRY_AHEAD_MS = AHEAD_MS + 24 * 3600_000
+"""A day more, so that the last mail that may be scheduled may also expire."""
+
 _FORM = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt ]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,9}))?"
     r"(?:([Zz])|([+-])([0-9]{2}):([0-9]{2}))?"
 )
 _HOW = 'write "2027-01-01T09:00:00+09:00" or "2027-01-01 09:00:00"'
+
+
+class PassedError(ValueError):
+    """The time was good once: it has passed."""
+
+    def __init__(self, ms: int, zone: ZoneInfo) -> None:
+        super().__init__(f"is {_shown(ms, zone)}, which has passed")
+        self.ms = ms
 
 
 def read(text: str | None, zone: ZoneInfo, now_ms: int) -> int | None:
@@ -27,10 +38,31 @@ def read(text: str | None, zone: ZoneInfo, now_ms: int) -> int | None:
         return None
     due_ms = round(_moment(text, zone).timestamp() * 1000)
     if due_ms < now_ms - PAST_MS:
-        raise ValueError(f"is {_shown(due_ms, zone)}, which has passed")
+        raise PassedError(due_ms, zone)
     if due_ms > now_ms + AHEAD_MS:
         raise ValueError(f"is {_shown(due_ms, zone)}, which is more than a year ahead")
     return due_ms if due_ms > now_ms else None
+
+
+def read_expiry(
+    text: str | None, zone: ZoneInfo, now_ms: int, due_ms: int | None = None
+) -> int | None:
+    """Answer until when mail may leave, None for ever; or raise ValueError with a sentence.
+
+    It must lie ahead of now and of the due time: mail that could never leave is a mistake.
+    """
+    if not text:
+        return None
+    expires_ms = round(_moment(text, zone).timestamp() * 1000)
+    if expires_ms <= now_ms:
+        raise PassedError(expires_ms, zone)
+    if due_ms is not None and expires_ms <= due_ms:
+        raise ValueError(f"is {_shown(expires_ms, zone)}, which is not after scheduled_at")
+    if expires_ms > now_ms + EXPIRY_AHEAD_MS:
+        raise ValueError(
+            f"is {_shown(expires_ms, zone)}, which is more than a year and a day ahead"
+        )
+    return expires_ms
 
 
 def in_zone(due_ms: int, zone: ZoneInfo) -> str:

@@ -1,7 +1,8 @@
-"""The JSON of a submission: decoded straight into structs, or refused by name and place."""
+"""The JSON of a body: decoded straight into structs, or refused by name and place."""
 
 import re
 from collections.abc import Sequence
+from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -17,6 +18,7 @@ class MailBody(Struct, forbid_unknown_fields=True):
     content: str
     topic_id: str | None = None
     headers: dict[str, str] | None = None
+    priority: str | None = None
 
 
 class SubmissionBody(Struct, forbid_unknown_fields=True):
@@ -24,9 +26,17 @@ class SubmissionBody(Struct, forbid_unknown_fields=True):
 
     messages: list[MailBody]
     scheduled_at: str | None = None
+    expires_at: str | None = None
 
+
+class EmptyBody(Struct, forbid_unknown_fields=True):
+    """Nothing: the path has said it all."""
+
+
+B = TypeVar("B", bound=Struct)
 
 _decoder = msgspec.json.Decoder(SubmissionBody)
+empty = msgspec.json.Decoder(EmptyBody)
 _grammar = msgspec.json.Decoder(msgspec.Raw)
 
 _PLACED = re.compile(r"(.*?)(?: - at `\$(.*)`)?", re.DOTALL)
@@ -45,9 +55,14 @@ _WORDS = {
 
 
 def decode(raw: bytes) -> SubmissionBody:
+    """Decode the body of a submission."""
+    return read(raw, _decoder)
+
+
+def read(raw: bytes, decoder: msgspec.json.Decoder[B]) -> B:
     """Decode a body; what is no JSON is a 400, JSON of another shape a 422."""
     try:
-        return _decoder.decode(raw)
+        return decoder.decode(raw)
     except msgspec.ValidationError as error:
         _require_json(raw, str(error))
         raise wrong([_fault(str(error))], "wrong_shape") from None

@@ -24,19 +24,35 @@ _TURNING = re.compile("[\u202a-\u202e]")
 """Bidirectional embeddings and overrides, which make a subject read as what it is not."""
 
 
+_PRIORITIES = {None: False, "bulk": False, "urgent": True}
+
+
+class Times(NamedTuple):
+    """When a submission's mail is due, and until when (Unix milliseconds).
+
+    `passed` names the times that were good once: as new mail it is refused, but it may be the
+    repeat of a request that came in time.
+    """
+
+    scheduled_at: int | None = None
+    expires_at: int | None = None
+    passed: tuple[Fault, ...] = ()
+
+
 class Checked(NamedTuple):
-    """A submission that may be stored."""
+    """A submission that may be stored; `places` are its mails' places among the messages."""
 
     mails: tuple[Mail, ...]
+    places: tuple[int, ...]
     tally: Tally
-    scheduled_at: int | None
+    times: Times
 
 
 def check(body: SubmissionBody, zone: ZoneInfo, now_ms: int) -> Checked:
     """Check every message and address; raise RefusalError if nothing of it may be stored.
 
     A wrong address is counted and named while the others go on; any other fault, or no address
-    left, refuses the whole submission.
+    left, refuses the whole submission. Of times that have passed the caller is told in `times`.
     """
     faults = list(_count_faults(body))
     if faults:
@@ -49,15 +65,31 @@ def check(body: SubmissionBody, zone: ZoneInfo, now_ms: int) -> Checked:
             given, found = headers.check(mail.headers, pointer("messages", index, "headers"))
             faults += found
         headers_.append(given)
-    due = None
+    times, found = _times(body, zone, now_ms)
+    faults += found
+    if faults:
+        raise wrong([*faults, *times.passed])
+    return _sort_addresses(body, headers_, times)
+
+
+def _times(body: SubmissionBody, zone: ZoneInfo, now_ms: int) -> tuple[Times, list[Fault]]:
+    due = expires = None
+    faults: list[Fault] = []
+    passed: list[Fault] = []
     try:
         due = schedule.read(body.scheduled_at, zone, now_ms)
+    except schedule.PassedError as error:
+        passed.append(Fault("/scheduled_at", str(error)))
     except ValueError as error:
         faults.append(Fault("/scheduled_at", str(error)))
-    if faults:
-        raise wrong(faults)
-    mails, tally = _sort_addresses(body, headers_)
-    return Checked(mails, tally, due)
+    try:
+        expires = schedule.read_expiry(body.expires_at, zone, now_ms, due)
+    except schedule.PassedError as error:
+        expires = error.ms
+        passed.append(Fault("/expires_at", str(error)))
+    except ValueError as error:
+        faults.append(Fault("/expires_at", str(error)))
+    return Times(due, expires, tuple(passed)), faults
 
 
 def _count_faults(body: SubmissionBody) -> Iterator[Fault]:
@@ -78,6 +110,7 @@ def _text_faults(mail: MailBody, index: int) -> Iterator[Fault]:
         ("topic_id", "" if mail.topic_id is None else _topic_fault(mail.topic_id)),
         ("subject", _subject_fault(mail.subject)),
         ("content", _content_fault(mail.content)),
+        ("priority", "" if mail.priority in _PRIORITIES else "must be bulk or urgent"),
     )
     for field, fault in found:
         if fault:
@@ -87,15 +120,20 @@ def _text_faults(mail: MailBody, index: int) -> Iterator[Fault]:
 def _topic_fault(topic: str) -> str:
     if not 1 <= len(topic) <= LONGEST_TOPIC:
         return f"must have 1 to {LONGEST_TOPIC} characters"
-    return "has a control character or line break in it" if _CONTROL.search(topic) else ""
+    return control_fault(topic)
+
+
+def control_fault(text: str) -> str:
+    """Say what is wrong with a text that must be one line; empty if nothing is."""
+    return "has a control character or line break in it" if _CONTROL.search(text) else ""
 
 
 def _subject_fault(subject: str) -> str:
     if not 1 <= len(subject) <= LONGEST_SUBJECT:
         return f"must have 1 to {LONGEST_SUBJECT} characters"
-    if _CONTROL.search(subject):
-        return "has a control character or line break in it"
-    return "has a text direction override in it" if _TURNING.search(subject) else ""
+    return control_fault(subject) or (
+        "has a text direction override in it" if _TURNING.search(subject) else ""
+    )
 
 
 def _content_fault(content: str) -> str:
@@ -107,10 +145,8 @@ def _content_fault(content: str) -> str:
     return ""
 
 
-def _sort_addresses(
-    body: SubmissionBody, headers_: list[Headers]
-) -> tuple[tuple[Mail, ...], Tally]:
-    mails = []
+def _sort_addresses(body: SubmissionBody, headers_: list[Headers], times: Times) -> Checked:
+    mails: dict[int, Mail] = {}
     rejected: list[Rejected] = []
     errors = duplicates = 0
     for index, mail in enumerate(body.messages):
@@ -119,10 +155,18 @@ def _sort_addresses(
         errors += len(refused)
         rejected += (Rejected(index, *one) for one in refused[: SHOWN_REJECTED - len(rejected)])
         if emails:
-            mails.append(Mail(mail.topic_id, mail.subject, mail.content, emails, headers_[index]))
+            mails[index] = Mail(
+                topic=mail.topic_id,
+                subject=mail.subject,
+                content=mail.content,
+                emails=emails,
+                headers=headers_[index],
+                urgent=_PRIORITIES[mail.priority],
+            )
     if not mails:
         raise wrong(_address_faults(rejected), "no_valid_address")
-    return tuple(mails), Tally(errors, duplicates, tuple(rejected))
+    tally = Tally(errors, duplicates, tuple(rejected))
+    return Checked(tuple(mails.values()), tuple(mails), tally, times)
 
 
 def _address_faults(rejected: list[Rejected]) -> list[Fault]:

@@ -22,8 +22,13 @@ from shared.protocol import (
     Message,
     NotStored,
     OpensRecorded,
+    Order,
+    OrderDone,
     PostChecked,
     RecordOpens,
+    ReleaseAtSes,
+    ReleasedAtSes,
+    SetRate,
     Stored,
     Submit,
     TopicCancelled,
@@ -47,17 +52,19 @@ def stored(submit: Submit) -> Stored:
         1,
         submit.scheduled_at,
         submit.tally,
+        firsts=tuple(range(1, 1 + len(submit.mails))),
     )
 
 
 class Neighbours:
-    """A writer and `results` that keep nothing but what they heard."""
+    """A writer, a sender and `results` that keep nothing but what they heard."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.heard: list[Message] = []
         self.answers: Callable[[Message], Message | None] = self.answer
         self.submissions: dict[str, Stored] = {}
+        self.rate: float | None = None
         self._epoch = 0
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -93,21 +100,35 @@ class Neighbours:
                 return OpensRecorded(message.epoch, message.seq)
             case CheckPost():
                 return PostChecked(message.post, 200)
+            case ReleaseAtSes():
+                return ReleasedAtSes(message.order, len(message.emails))
+            case _ if isinstance(message, Order):
+                return self._obey(message)
             case _:
                 return None
+
+    def _obey(self, order: Order) -> OrderDone:
+        if isinstance(order, SetRate):
+            self.rate = order.rate
+        return OrderDone(order.order, 1)
+
+    def _state(self, seq: int) -> WriterState:
+        source = "setting" if self.rate is None else "api"
+        account = AccountState(rate=self.rate or 24, rate_source=source)
+        return WriterState(
+            self._epoch, seq, storing=True, trouble="", account=account, rate_wanted=self.rate
+        )
 
     def _run(self) -> None:
         lock = Lock(self.folder, "writer")
         assert lock.take()
         wire_ = Wire(self.folder)
-        boxes = [wire_.mailbox(name) for name in ("writer", "intake", "results")]
+        boxes = [wire_.mailbox(name) for name in ("writer", "intake", "results", "sender-0")]
         end, far_end = socket.socketpair()
         rounds = 0
         while not self._stop.is_set():
             if rounds % 10 == 0:
-                account = AccountState(rate=24, rate_source="setting")
-                state = WriterState(self._epoch, rounds, storing=True, trouble="", account=account)
-                wire_.send(Letter("api", state))
+                wire_.send(Letter("api", self._state(rounds)))
             rounds += 1
             wire_.poll(boxes, end.fileno(), 0.01)
             for box in boxes:

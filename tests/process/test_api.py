@@ -11,7 +11,23 @@ import httpx2
 import pytest
 
 from shared.domain import RecipientId
-from shared.protocol import CheckPost, EarOpen, LookUp, RecordOpens, Submit
+from shared.protocol import (
+    CancelMail,
+    CheckPost,
+    EarOpen,
+    LookUp,
+    Order,
+    PauseTopic,
+    RecordOpens,
+    ReleaseAtSes,
+    RescheduleTopic,
+    ResolveMail,
+    ResumeBulk,
+    ResumeTopic,
+    RetryFailed,
+    Submit,
+    Suppress,
+)
 from shared.store.write import Store
 from shared.token import open_token
 from tests.process.api_rig import KEY, Api, running, stored, until
@@ -41,8 +57,17 @@ def head(*lines: str) -> bytes:
 
 def test_every_route_answers(api):
     assert api.client.post("/v1/messages", json=POST).json()["success"] == 1
+    assert api.client.post("/v1/messages?return=ids", json=POST).json()["ids"][0]["id"] == 1
     assert api.client.get("/v1/topics/a%2Fb").json()["topic_id"] == "a/b"
     assert api.client.delete("/v1/topics/a%2Fb").json()["stopped"] == 2
+    assert api.client.get("/v1/topics").json()["topics"] == []
+    assert api.client.get("/v1/messages").json()["messages"] == []
+    assert api.client.get("/v1/messages/7").json()["code"] == "no_such_message"
+    assert api.client.get("/v1/topics/a%2Fb/recipients.csv").status_code == 200
+    assert api.client.get("/v1/suppressions").json()["suppressions"] == []
+    assert api.client.get("/v1/suppressions.csv").status_code == 200
+    assert api.client.get("/v1/suppressions/a@b.com").json()["code"] == "not_listed"
+    assert api.client.get("/v1/account").json()["rate"]["in_force"] == 24
     assert api.client.get("/v1/events/counts/sent").json() == {"count": 0}
     assert api.client.get("/v1/events/open").headers["content-type"] == "image/png"
     assert api.client.post("/v1/events/results", content=b"{}").json() == {"status": "ok"}
@@ -50,6 +75,52 @@ def test_every_route_answers(api):
     assert api.client.get("/ready").json()["db"] == "connected"
     assert [post.body for post in api.neighbours.kinds(CheckPost)] == [b"{}"]
     until(lambda: bool(api.neighbours.kinds(EarOpen)))
+
+
+def test_every_order_goes_over_the_wire(api):
+    def ok(method, path, **more):
+        answer = api.client.request(method, path, **more)
+        assert (answer.status_code, answer.json()["status"]) == (200, "ok"), answer.text
+        return answer.json()
+
+    assert ok("POST", "/v1/topics/a%2Fb/pause", json={"reason": "r"})["topic_id"] == "a/b"
+    assert ok("POST", "/v1/topics/a/b/resume")["topic_id"] == "a/b"
+    ok("POST", "/v1/topics/a/b/retry-failed")
+    assert ok("PATCH", "/v1/topics/a/b", json={"scheduled_at": None})["rescheduled"] == 1
+    assert ok("POST", "/v1/messages/7/cancel")["id"] == 7
+    ok("POST", "/v1/messages/7/resolve", json={"outcome": "sent"})
+    ok("POST", "/v1/account/resume")
+    orders = [message for message in api.neighbours.heard if isinstance(message, Order)]
+    assert [type(order) for order in orders] == [
+        PauseTopic,
+        ResumeTopic,
+        RetryFailed,
+        RescheduleTopic,
+        CancelMail,
+        ResolveMail,
+        ResumeBulk,
+    ]
+
+
+def test_the_rate_that_is_answered_is_the_one_in_force(api):
+    began = time.monotonic()
+    for rate in (20, None):
+        answer = api.client.patch("/v1/account", json={"max_send_per_second": rate})
+        assert answer.json()["rate"]["in_force"] == (rate or 24)
+        assert api.client.get("/v1/account").json()["rate"]["api"] == rate
+    assert time.monotonic() - began < 3
+
+
+def test_the_suppression_list_over_the_wire(api):
+    rows = "email,reason\r\n" + "".join(f"user{n}@example.com,left\r\n" for n in range(100_000))
+    answer = api.client.post("/v1/suppressions", content=rows, headers={"Content-Type": "text/csv"})
+    assert (answer.json()["total"], answer.json()["added"]) == (100_000, 10), answer.text
+    orders = {order.order: len(order.entries) for order in api.neighbours.kinds(Suppress)}
+    assert list(orders.values()) == [10_000] * 10
+    answer = api.client.delete("/v1/suppressions/Ann@example.com")
+    assert answer.json()["ses"] == {"released": 1, "refused": []}
+    assert api.client.get("/v1/suppressions").json() == {"suppressions": [], "next": None}
+    assert [wish.emails for wish in api.neighbours.kinds(ReleaseAtSes)] == [("ann@example.com",)]
 
 
 def test_head_and_the_missing_banner(api):
@@ -194,10 +265,15 @@ def test_the_log_holds_no_secret(api):
     mail = {"emails": [canary], "subject": "canary-subject", "content": "canary-content"}
     api.client.post("/v1/messages", json={"messages": [mail]})
     api.client.get("/v1/topics/canary-topic")
+    api.client.post("/v1/topics/canary-topic/pause", json={"reason": "canary-reason"})
+    api.client.get(f"/v1/messages?email={canary}")
+    api.client.delete(f"/v1/suppressions/{canary}")
+    api.client.post("/v1/suppressions", json={"emails": [canary, "bad.canary"], "reason": "canary"})
     api.client.get("/v1/events/open", params={"request_id": "canary-token"})
     api.terminate()
     log = api.log.read_text()
     assert '"path": "/v1/topics/{topic_id}"' in log
+    assert '"path": "/v1/suppressions/{email}"' in log
     assert "canary" not in log
     assert KEY not in log
 

@@ -177,6 +177,10 @@ class Stack:
         with contextlib.suppress(ProcessLookupError):
             if self.supervisord is not None:
                 self.supervisord.terminate()
+                # It would stop them group by group, a second each; order matters to no one here.
+                for pid in self.pids().values():
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGTERM)
                 try:
                     self.supervisord.wait(timeout=45)
                 except subprocess.TimeoutExpired:

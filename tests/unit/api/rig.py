@@ -4,6 +4,7 @@ import asyncio
 import inspect
 from collections.abc import Callable, Iterable
 
+import msgspec
 from starlette.testclient import TestClient
 
 from services.api.actor import Api
@@ -13,7 +14,7 @@ from services.api.line import Line
 from services.api.reads import Reads
 from shared.clock import Now
 from shared.config import Settings
-from shared.domain import RecipientId, SubmissionId
+from shared.domain import RecipientId, State, SubmissionId
 from shared.errors import StoreError
 from shared.protocol import (
     AccountState,
@@ -21,13 +22,19 @@ from shared.protocol import (
     CheckPost,
     Message,
     NotStored,
+    Order,
+    OrderDone,
+    OrderRefused,
     PostChecked,
+    ReleaseAtSes,
+    ReleasedAtSes,
     Stored,
     Submit,
     TopicCancelled,
     WriterState,
 )
-from shared.store.read import Install, TopicCounts
+from shared.store.listing import Suppressed
+from shared.store.read import Install, Reader, TopicFacts
 from shared.token import open_token
 from shared.wire import Letter
 
@@ -79,24 +86,52 @@ def stored(submit: Submit, **changed: object) -> Stored:
         "duration_ms": 7,
         "scheduled_at": submit.scheduled_at,
         "tally": submit.tally,
+        "firsts": tuple(firsts(submit)),
     }
     return Stored(**{**known, **changed})  # type: ignore[arg-type]
+
+
+def firsts(submit: Submit) -> Iterable[int]:
+    """Answer the id of each mail's first recipient, as if they began with 1001."""
+    first = 1001
+    for mail in submit.mails:
+        yield first
+        first += len(mail.emails)
+
+
+def facts(requests: dict[str, int], results: dict[str, int], **known: object) -> TopicFacts:
+    """Answer what the database knows of a topic."""
+    return TopicFacts(
+        {**dict.fromkeys((one.word for one in State), 0), **requests}, results, **known
+    )
 
 
 class FakeStore:
     """The database as the API reads it."""
 
     def __init__(self) -> None:
-        self.topics: dict[str, TopicCounts] = {}
+        self.topics: dict[str, TopicFacts] = {}
+        self.suppressed: dict[str, Suppressed] = {}
+        self.listing = self
         self.submissions: dict[str, Stored] = {}
         self.sent = 0
         self.asked: list[tuple[int, int]] = []
         self.installed = True
         self.broken = False
 
-    def topic(self, name: str) -> TopicCounts:
+    def topic(self, name: str) -> TopicFacts:
         self._work()
-        return self.topics.get(name, TopicCounts({}, {}))
+        return self.topics.get(name, facts({}, {}))
+
+    def suppressions(self, after: str, limit: int) -> list[Suppressed]:
+        self._work()
+        return [self.suppressed[email] for email in sorted(self.suppressed) if email > after][
+            :limit
+        ]
+
+    def suppression(self, email: str) -> Suppressed | None:
+        self._work()
+        return self.suppressed.get(email)
 
     def sent_since(self, now_ms: int, hours: int) -> int:
         self._work()
@@ -120,21 +155,27 @@ class Rig:
     """An API whose clock stands still, and whose writer and `results` answer at once."""
 
     def __init__(
-        self, peer: str = "127.0.0.1", *, simulated: bool = False, **changed: object
+        self,
+        peer: str = "127.0.0.1",
+        *,
+        simulated: bool = False,
+        reader: Reader | None = None,
+        **changed: object,
     ) -> None:
         self.now = at(0)
         self.actor = Api(epoch=5)
-        self.store = FakeStore()
+        self.store = reader or FakeStore()
         self.letters: list[Letter] = []
         self.writer_alive = True
         self.answer: Callable[[Message], Message | None] = answer
         self.line = Line(self.actor, self.post, lambda: self.now)
+        self.reads = Reads(self.store)
         self.app = build(
             Parts(
                 settings(**changed),
                 self.actor,
                 self.line,
-                Reads(self.store),
+                self.reads,
                 lambda: self.writer_alive,
                 simulated,
             )
@@ -148,19 +189,20 @@ class Rig:
 
     def post(self, letters: Iterable[Letter]) -> None:
         """Take what the API sends; whoever does not answer is waited for in no time."""
+        letters = list(letters)
         for letter in letters:
             self.letters.append(letter)
             said = self.answer(letter.message)
             if said is not None:
                 self.hear(said)
-            elif not isinstance(letter.message, CancelTopic | CheckPost | Submit):
-                continue
-            else:
+            elif isinstance(letter.message, Order | CheckPost | Submit | ReleaseAtSes):
                 self.pass_time()
+        if not letters and self.actor._watches:
+            self.pass_time()  # somebody waits for a level of the writer
 
     def pass_time(self) -> None:
-        """Let 20 seconds go by, tick by tick."""
-        for tenths in range(1, 200):
+        """Let 30 seconds go by, tick by tick."""
+        for tenths in range(1, 300):
             for letter in self.actor.tick(at(tenths / 10)):
                 self.letters.append(letter)
                 said = self.answer(letter.message)
@@ -171,19 +213,30 @@ class Rig:
         """Answer the messages of one kind that the API sent."""
         return [letter.message for letter in self.letters if isinstance(letter.message, kind)]
 
-    def send(self, body: object = None, **headers: str):
-        """POST /v1/messages with a key."""
+    def ask(self, method: str, path: str, body: object = None, **headers: str):
+        """Send a request with a key; a body of bytes as it is, another as JSON."""
         keyed = {"X-API-KEY": KEY, **{name.replace("_", "-"): v for name, v in headers.items()}}
         if isinstance(body, bytes):
             keyed.setdefault("Content-Type", "application/json")
-            return self.client.post("/v1/messages", content=body, headers=keyed)
-        return self.client.post("/v1/messages", json=body, headers=keyed)
+            return self.client.request(method, path, content=body, headers=keyed)
+        return self.client.request(method, path, json=body, headers=keyed)
+
+    def send(self, body: object = None, **headers: str):
+        """POST /v1/messages with a key."""
+        return self.ask("POST", "/v1/messages", body, **headers)
+
+    def level(self, **changed: object) -> None:
+        """Have the writer say anew how it is."""
+        assert self.actor.writer is not None
+        state = {"seq": self.actor.writer.seq + 1, **changed}
+        self.hear(msgspec.structs.replace(self.actor.writer, **state))
 
     def room(self) -> BodyRoom:
         """Answer the memory for bodies of POST /v1/messages."""
         guarded = self.app._app.router.routes[0].endpoint  # type: ignore[attr-defined]
-        cells = inspect.getclosurevars(guarded).nonlocals
-        return cells["endpoint"].__self__._room
+        by_method = inspect.getclosurevars(guarded).nonlocals["endpoint"]
+        doors = inspect.getclosurevars(by_method).nonlocals["by_method"]
+        return doors["POST"].__self__._room
 
     def stream(self, headers: list[tuple[bytes, bytes]], chunk: bytes | None) -> tuple[int, int]:
         """POST a body without end; answer the status and how often it was read.
@@ -223,6 +276,10 @@ def answer(message: Message) -> Message | None:
             return stored(message)
         case CancelTopic():
             return TopicCancelled(message.order, 3, 1)
+        case ReleaseAtSes():
+            return ReleasedAtSes(message.order, len(message.emails))
+        case _ if isinstance(message, Order):
+            return OrderDone(message.order, 3, 1)
         case CheckPost():
             return PostChecked(message.post, 200)
         case _:
@@ -233,6 +290,15 @@ def not_stored(code: str) -> Callable[[Message], Message | None]:
     """Answer as a writer does that refuses submissions."""
     return lambda message: (
         NotStored(message.submission, code) if isinstance(message, Submit) else answer(message)
+    )
+
+
+def refusing(code: str, **more: object) -> Callable[[Message], Message | None]:
+    """Answer as a writer does that finds orders impossible."""
+    return lambda message: (
+        OrderRefused(message.order, code, **more)  # type: ignore[arg-type]
+        if isinstance(message, Order)
+        else answer(message)
     )
 
 

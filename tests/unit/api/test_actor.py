@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.api.actor import CHECK_S, LOOK_UP_S, ORDER_S, STORE_S, Api
+from services.api.actor import CHECK_S, LEVEL_S, LOOK_UP_S, ORDER_S, RELEASE_S, STORE_S, Api
 from services.api.asks import Asks, Phase
 from shared.domain import RecipientId, SubmissionId
 from shared.protocol import (
@@ -12,13 +12,21 @@ from shared.protocol import (
     LookUp,
     NotStored,
     OpensRecorded,
+    OrderDone,
     OrderFailed,
+    OrderRefused,
+    PauseTopic,
     PostChecked,
     RecordOpens,
+    ReleaseAtSes,
+    ReleasedAtSes,
     Snapshot,
     Submit,
+    Suppress,
+    Suppression,
     Tally,
     TopicCancelled,
+    Unsuppress,
     Welcome,
 )
 from shared.wire import Letter
@@ -148,6 +156,68 @@ def test_a_cancel_that_fails_or_is_not_confirmed_ends(api):
     api.order(CancelTopic("api", "o2", "t"), given.append, at(0))
     api.tick(at(ORDER_S))
     assert given == [OrderFailed("o1", "storage_full"), None]
+
+
+def test_changes_of_the_suppression_list_go_where_submissions_go(api):
+    """Mail that is posted after an address was listed must find it there, and the reverse."""
+    for order in (
+        Suppress("api", "o1", (Suppression("a@b.com"),)),
+        Unsuppress("api", "o2", ("a@b.com",)),
+    ):
+        assert api.order(order, lambda _: None, at(0)) == [Letter("intake", order)]
+
+
+@pytest.mark.parametrize(
+    "answer", [OrderDone("o1", 3), OrderRefused("o1", "no_such_topic"), OrderFailed("o1", "x")]
+)
+def test_an_order_ends_with_whatever_the_writer_answers(api, answer):
+    given = []
+    api.order(PauseTopic("api", "o1", "t"), given.append, at(0))
+    api.receive(answer, at(0.1))
+    assert given == [answer]
+    assert len(api.orders) == 0
+
+
+def test_addresses_are_released_by_the_first_sender_which_has_time_for_it(api):
+    given = []
+    wish = ReleaseAtSes("api", "o1", ("a@b.com",))
+    assert api.release(wish, given.append, at(0)) == [Letter("sender-0", wish)]
+    assert not sent(api.tick(at(4.9)), ReleaseAtSes)
+    assert sent(api.tick(at(5.1)), ReleaseAtSes) == [wish]
+    api.receive(ReleasedAtSes("o1", 1), at(6))
+    assert given == [ReleasedAtSes("o1", 1)]
+    api.release(wish, given.append, at(0))
+    api.tick(at(RELEASE_S))
+    assert given[1:] == [None]
+
+
+def test_whoever_waits_for_a_level_of_the_writer_is_told_once_it_shows(api):
+    given = []
+
+    def watch(rate):
+        assert api.watch(lambda writer: writer.rate_wanted == rate, given.append, at(0)) == []
+
+    watch(None)
+    assert given == [api.writer], "it shows already"
+    watch(20)
+    watch(30)
+    api.receive(writer_state(seq=2, rate_wanted=5.0), at(0.5))
+    assert len(given) == 1
+    api.receive(writer_state(seq=3, rate_wanted=20.0), at(1))
+    assert [one.rate_wanted for one in given[1:]] == [20]
+    api.tick(at(LEVEL_S))
+    assert [one.rate_wanted for one in given[2:]] == [20], "the newest, though it does not show"
+    api.tick(at(9))
+    assert len(given) == 3
+
+
+def test_nobody_waits_for_a_level_of_a_writer_that_is_silent(api):
+    given = []
+    api.watch(lambda _: True, given.append, at(4))
+    assert given == []
+    assert api.next_tick(at(4)) < at(4).mono + 1
+    api.tick(at(6.1))
+    assert given == [None]
 
 
 def test_a_post_is_repeated_each_second_for_thirteen(api):

@@ -204,6 +204,25 @@ def test_without_one_good_key_all_are_told_the_same(rig, headers):
         ("POST", "/v1/messages"),
         ("GET", "/v1/topics/t"),
         ("DELETE", "/v1/topics/t"),
+        ("PATCH", "/v1/topics/t"),
+        ("POST", "/v1/topics/t/pause"),
+        ("POST", "/v1/topics/t/resume"),
+        ("POST", "/v1/topics/t/retry-failed"),
+        ("GET", "/v1/topics"),
+        ("GET", "/v1/topics/t/recipients.csv"),
+        ("GET", "/v1/messages"),
+        ("GET", "/v1/messages/1"),
+        ("POST", "/v1/messages/1/cancel"),
+        ("POST", "/v1/messages/1/resolve"),
+        ("GET", "/v1/suppressions"),
+        ("POST", "/v1/suppressions"),
+        ("DELETE", "/v1/suppressions"),
+        ("GET", "/v1/suppressions.csv"),
+        ("GET", "/v1/suppressions/a@b.com"),
+        ("DELETE", "/v1/suppressions/a@b.com"),
+        ("GET", "/v1/account"),
+        ("PATCH", "/v1/account"),
+        ("POST", "/v1/account/resume"),
         ("GET", f"/v1/events/counts/sent?X-API-KEY={KEY}"),
     ]:
         answer = rig.client.request(method, path, headers=headers)
@@ -258,8 +277,15 @@ def test_hours(rig, hours):
         ("GET", "/health/", 404),
         ("GET", "/docs", 404),
         ("GET", "/metrics", 404),
-        ("GET", "/v1/messages", 405),
+        ("PUT", "/v1/messages", 405),
         ("PUT", "/v1/topics/t", 405),
+        ("POST", "/v1/topics/t", 405),
+        ("POST", "/v1/topics/pause", 405),
+        ("GET", "/v1/messages/1/cancel", 405),
+        ("POST", "/v1/messages/1", 405),
+        ("PUT", "/v1/suppressions", 405),
+        ("POST", "/v1/account", 405),
+        ("GET", "/v1/messages/1/2/3", 404),
         ("OPTIONS", "/v1/messages", 405),
         ("TRACE", "/health", 405),
         ("BREW", "/health", 405),
@@ -271,6 +297,16 @@ def test_where_nothing_is(rig, method, path, status):
     answer = rig.client.request(method, path)
     refused(rig, answer, status)
     assert ("allow" in answer.headers) == (status == 405)
+
+
+def test_a_405_names_every_method_of_its_path(rig):
+    for path, methods in (
+        ("/v1/messages", {"GET", "HEAD", "POST"}),
+        ("/v1/topics/t", {"GET", "HEAD", "DELETE", "PATCH"}),
+        ("/v1/suppressions", {"GET", "HEAD", "POST", "DELETE"}),
+    ):
+        answer = rig.client.put(path)
+        assert set(answer.headers["allow"].split(", ")) == methods
 
 
 def test_an_empty_topic(rig):

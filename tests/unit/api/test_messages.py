@@ -163,6 +163,86 @@ def message_of(rig) -> Submit:
     return rig.sent(Submit)[-1]
 
 
+# Priority, expiry, ids
+
+
+def test_urgent_mail_and_its_expiry_reach_the_writer_and_the_answer(rig):
+    sent = body(mail(priority="urgent"), mail(), expires_at="2027-01-15 18:00:00")
+    answer = rig.send(sent).json()
+    submit = message_of(rig)
+    assert [one.urgent for one in submit.mails] == [True, False]
+    assert submit.expires_at == 1_800_003_600_000
+    assert answer["expires_at"] == "2027-01-15T18:00:00+09:00"
+    assert answer["expires_at_utc"] == "2027-01-15T09:00:00Z"
+    assert "expires_at" not in rig.send(body()).json()
+
+
+def test_ids_are_told_if_they_are_wanted(rig):
+    mails = [
+        mail(emails=["a@example.com", "bad", "A@example.com", "b@example.com"]),
+        mail(emails=["worse"]),
+        mail(emails=["c@example.com"]),
+    ]
+    answer = rig.ask("POST", "/v1/messages?return=ids", body(*mails)).json()
+    assert answer["ids"] == [
+        {"message": 0, "email": "a@example.com", "id": 1001},
+        {"message": 0, "email": "b@example.com", "id": 1002},
+        {"message": 2, "email": "c@example.com", "id": 1003},
+    ]
+    assert "ids" not in rig.send(body()).json()
+
+
+def test_ids_are_those_of_the_first_request_also_when_its_answer_was_lost(rig):
+    first = rig.ask("POST", "/v1/messages?return=ids", body(), idempotency_key="k")
+    original = message_of(rig)
+    rig.answer = lambda submit: stored(original, submission=submit.submission, replayed=True)
+    again = rig.ask("POST", "/v1/messages?return=ids", body(), idempotency_key="k")
+    assert again.json()["ids"] == first.json()["ids"]
+    rig.answer = lambda message: stored(message_of(rig)) if isinstance(message, LookUp) else None
+    assert rig.ask("POST", "/v1/messages?return=ids", body()).json()["ids"][0]["id"] == 1001
+
+
+def test_ids_that_an_older_writer_did_not_keep_are_null(rig):
+    rig.answer = lambda submit: stored(submit, firsts=())
+    assert rig.ask("POST", "/v1/messages?return=ids", body()).json()["ids"] is None
+
+
+@pytest.mark.parametrize(
+    "query", ["return=id", "return=", "return=ids&return=ids", "returns=ids", "return=ids&x=1"]
+)
+def test_a_query_that_is_not_understood_stores_nothing(rig, query):
+    answer = rig.ask("POST", f"/v1/messages?{query}", body())
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+    assert rig.letters == []
+
+
+PASSED = {"scheduled_at": "2027-01-15T07:00:00Z", "expires_at": "2027-01-15T07:59:00Z"}
+
+
+@pytest.mark.parametrize("name", PASSED)
+def test_mail_whose_time_has_passed_is_refused(rig, name):
+    answer = rig.send(body(**{name: PASSED[name]}))
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, f"/{name}")
+    assert rig.letters == []
+    rig.answer = not_stored("late")
+    answer = rig.send(body(**{name: PASSED[name]}), idempotency_key="k")
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, f"/{name}")
+    assert message_of(rig).deadline < at(0).mono, "the writer stores nothing anew"
+
+
+def test_a_repeat_after_its_time_has_passed_gets_the_same_answer(rig):
+    """Repeating must be safe: what has expired since was not refused the first time."""
+    sent = body(scheduled_at="2027-01-15T08:10:00Z", expires_at="2027-01-15T08:20:00Z")
+    first = rig.send(sent, idempotency_key="k")
+    original = message_of(rig)
+    rig.now = at(3600)
+    rig.level()
+    rig.answer = lambda submit: stored(original, submission=submit.submission, replayed=True)
+    again = rig.send(sent, idempotency_key="k")
+    assert (again.status_code, again.content) == (200, first.content)
+    assert again.headers["idempotent-replayed"] == "true"
+
+
 # Idempotency keys
 
 

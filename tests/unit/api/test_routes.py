@@ -5,10 +5,13 @@ import pytest
 
 from services.api import readiness
 from services.api.events import PIXEL
+from services.api.health import Health
 from services.api.readiness import Life, Seen
+from services.api.reads import Reads
 from shared.protocol import (
     AccountHold,
     AccountState,
+    BulkPause,
     CancelTopic,
     CheckPost,
     OrderFailed,
@@ -16,8 +19,7 @@ from shared.protocol import (
     RecordOpens,
     Snapshot,
 )
-from shared.store.read import TopicCounts
-from tests.unit.api.rig import KEY, Rig, at, body, mail, settings, token, writer_state
+from tests.unit.api.rig import KEY, Rig, at, body, facts, mail, settings, token, writer_state
 
 KEYED = {"X-API-KEY": KEY}
 STATES = ["Created", "Processed", "Sent", "Failed", "Stopped", "Unknown", "Suppressed"]
@@ -50,7 +52,7 @@ def test_an_unknown_topic_has_zeros(rig):
     ],
 )
 def test_a_topic_is_counted_under_its_own_name(rig, path, topic):
-    rig.store.topics[topic] = TopicCounts({"Sent": 5, "Unknown": 1}, {"Delivery": 4})
+    rig.store.topics[topic] = facts({"Sent": 5, "Unknown": 1}, {"Delivery": 4}, id=2, name=topic)
     answer = rig.client.get(f"/v1/topics/{path}", headers=KEYED).json()
     assert answer["topic_id"] == topic
     assert answer["request_counts"] == dict.fromkeys(STATES, 0) | {"Sent": 5, "Unknown": 1}
@@ -63,10 +65,11 @@ def test_a_topic_says_why_it_has_no_results_or_no_progress():
     hold = AccountHold("not_verified", "boss@example.com is not verified", 1, 1_800_000_000_000)
     state = AccountState(rate=24, rate_source="setting", hold=hold)
     rig.hear(writer_state(seq=2, account=state))
-    notes = rig.client.get("/v1/topics/t", headers=KEYED).json()["notes"]
-    assert len(notes) == 3
-    assert "From address" in notes[2]
-    assert "boss@" not in notes[2]
+    rig.store.topics["t"] = facts({"Created": 1}, {}, id=2, name="t")
+    answer = rig.client.get("/v1/topics/t", headers=KEYED)
+    assert len(answer.json()["notes"]) == 2
+    assert "From address" in repr(answer.json()["waits"])
+    assert "boss@" not in answer.text
 
 
 def test_a_cancelled_topic_is_answered_with_what_was_stopped(rig):
@@ -74,6 +77,19 @@ def test_a_cancelled_topic_is_answered_with_what_was_stopped(rig):
     assert answer.json() == {"status": "ok", "stopped": 3, "in_flight": 1}
     (order,) = rig.sent(CancelTopic)
     assert order.topic == "a/b"
+
+
+def test_whether_ses_throttles_is_told_to_the_topics(rig):
+    assert rig_facts(rig).throttled is False
+    rig.hear(snapshot(notes={"limit": "throttled by SES"}))
+    assert rig_facts(rig).throttled is True
+    rig.now = at(4)
+    assert rig_facts(rig).writer is None, "a level that is three seconds old is nobody's state"
+
+
+def rig_facts(rig):
+    health = Health(rig.actor, rig.line, Reads(rig.store), settings(), simulated=False)
+    return health.facts()
 
 
 def test_each_cancel_is_an_order_of_its_own(rig):
@@ -331,6 +347,19 @@ def test_trouble_that_still_stores_is_told():
         "GetAccount fails (Timeout): the last answer holds.",
         "The writer has trouble: slow.",
     ]
+
+
+def test_a_pause_of_bulk_mail_names_the_way_out():
+    lives = [Life(name, alive=True) for name in ALL]
+    pause = BulkPause("of 1,200 mails 8.5 % bounced", 1_800_000_000_000)
+    told = readiness.degraded(Seen(settings(), writer_state(bulk_pause=pause), lives))
+    assert len(told) == 1
+    for word in (
+        "Bulk mail is paused since 2027-01-15T08:00:00Z: of 1,200 mails 8.5 % bounced.",
+        "Urgent mail goes on",
+        "POST /v1/account/resume",
+    ):
+        assert word in told[0]
 
 
 def test_before_the_first_migration_there_is_no_database(rig):

@@ -28,6 +28,8 @@ def refused(raw: bytes) -> RefusalError:
         (b'{"messages":[{"headers":{"X-A":1}}]}', "/messages/0/headers", "a string, not a number"),
         (b'{"messages":[{"a/b~":1}]}', "/messages/0/a~1b~0", "is no field"),
         (b'{"a`b":1}', "/a`b", "is no field"),
+        (b'{"messages":[{"priority":true}]}', "/messages/0/priority", "a string or null, not true"),
+        (b'{"messages":[],"expires_at":5}', "/expires_at", "a string or null, not a number"),
         (b'{"messages":[],"scheduled_at":true}', "/scheduled_at", "a string or null, not true"),
     ],
 )

@@ -8,6 +8,7 @@ import pytest
 
 from services.api import shape, submission
 from services.api.refusal import RefusalError
+from services.api.submission import Times
 from shared.protocol import Mail, Rejected
 from tests.unit.api.rig import WALL, body, mail
 
@@ -39,7 +40,8 @@ def test_a_submission_becomes_mails_and_a_tally():
     assert (checked.tally.errors, checked.tally.duplicates) == (1, 1)
     (rejected,) = checked.tally.rejected
     assert rejected == Rejected(0, 2, "bad", "An email address must have an @-sign.")
-    assert checked.scheduled_at is None
+    assert checked.times == Times()
+    assert checked.places == (0, 1)
 
 
 def test_every_fault_is_named_at_once():
@@ -78,6 +80,48 @@ def test_bad_topics(topic):
 @pytest.mark.parametrize("topic", ["../../x", "'; DROP TABLE x; --", "🎉", "a/b?c#d%", "x" * 255])
 def test_a_topic_may_be_anything_else(topic):
     assert check(mail(topic_id=topic)).mails[0].topic == topic
+
+
+def test_priority():
+    mails = check(mail(priority="urgent"), mail(priority="bulk"), mail(priority=None), mail()).mails
+    assert [one.urgent for one in mails] == [True, False, False, False]
+    for wrong in ("Urgent", "", "high"):
+        assert faults(mail(priority=wrong)) == {"/messages/0/priority": "must be bulk or urgent"}
+
+
+def test_expiry():
+    due = "2027-01-16 09:00:00"
+    times = check(scheduled_at=due, expires_at="2027-01-16T00:00:01Z").times
+    assert times == Times(1_800_057_600_000, 1_800_057_601_000)
+    assert check(expires_at=None).times == check(expires_at="").times == Times()
+    assert check(expires_at="2028-01-17 08:00:00").times.expires_at
+    for wrong, word in (
+        ("tomorrow", "is not a time"),
+        (due, "not after scheduled_at"),
+        ("2027-01-15 18:00:00", "not after scheduled_at"),
+        ("2028-01-19 00:00:00", "more than a year and a day ahead"),
+    ):
+        assert word in faults(scheduled_at=due, expires_at=wrong)["/expires_at"]
+
+
+@pytest.mark.parametrize(
+    "text", ["2027-01-15T08:00:00Z", "2027-01-15T07:59:59Z", "1970-01-01 09:00:00"]
+)
+def test_times_that_have_passed_are_told_apart_from_nonsense(text):
+    """Mail that has expired is no mistake if its request is a repeat."""
+    times = check(expires_at=text).times
+    assert [fault.pointer for fault in times.passed] == ["/expires_at"]
+    assert times.expires_at is not None
+    assert [fault.pointer for fault in check(scheduled_at="2027-01-15T07:00:00Z").times.passed] == [
+        "/scheduled_at"
+    ]
+    assert set(faults(mail(subject=""), expires_at=text)) == {"/messages/0/subject", "/expires_at"}
+
+
+def test_the_places_of_mails_are_those_of_the_request():
+    checked = check(mail(), mail(emails=["bad"]), mail(subject="Three"))
+    assert checked.places == (0, 2)
+    assert [one.subject for one in checked.mails] == ["Hello", "Three"]
 
 
 def test_content_is_measured_in_bytes():
