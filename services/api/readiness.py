@@ -119,8 +119,11 @@ def account_faults(account: AccountState) -> Iterator[str]:
 
 
 def _held(hold: AccountHold) -> str:
-    why = _HOLDS.get(hold.reason, hold.reason)
-    detail = f" ({hold.detail})" if hold.detail else ""
+    why, detail = _HOLDS.get(hold.reason, hold.reason), ""
+    if hold.detail.startswith(why):
+        why = hold.detail  # it says the same, and more
+    elif hold.detail:
+        detail = f" ({hold.detail})"
     return f"Sending waits: {why}{detail}; next try at {schedule.in_utc(hold.probe_at)}."
 
 

@@ -177,10 +177,8 @@ class Stack:
         with contextlib.suppress(ProcessLookupError):
             if self.supervisord is not None:
                 self.supervisord.terminate()
-                # It would stop them group by group, a second each; order matters to no one here.
-                for pid in self.pids().values():
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGTERM)
+                # It would stop them group by group, a second each.
+                self._terminate_all()
                 try:
                     self.supervisord.wait(timeout=45)
                 except subprocess.TimeoutExpired:
@@ -192,6 +190,18 @@ class Stack:
                 os.kill(pid, signal.SIGKILL)
         self.http.close()
         self.ses.close()
+
+    def _terminate_all(self) -> None:
+        """SIGTERM to all at once, but for the writer, whom the others need to drain."""
+        others = {name: pid for name, pid in self.pids().items() if name != "writer"}
+        for pid in others.values():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        with contextlib.suppress(AssertionError):  # supervisord kills who is slower than that
+            until("they have drained", lambda: not others.keys() & self.pids().keys(), 15)
+        if "writer" in (left := self.pids()):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(left["writer"], signal.SIGTERM)
 
     def pids(self) -> dict[str, int]:
         """Find our processes by the folder in their environment."""
