@@ -1,9 +1,7 @@
 """`python -m services.simulator`: wires the stand-in together and decides nothing."""
 
-import contextlib
 import datetime
 import logging
-import os
 import random  # noqa: TID251 - chance is seeded here and handed on
 import signal
 import socket
@@ -40,23 +38,12 @@ def start_courier(end: socket.socket) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, pass_fds=[end.fileno()])  # noqa: S603 - our own module
 
 
-def go_first() -> None:
-    """Ask to be run before others where that is allowed: the ledger's stamps are the judge.
-
-    On a busy machine a stamp would else tell when we had our turn, not when the call came. The
-    courier, started before, keeps its place behind.
-    """
-    with contextlib.suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, 0, -10)
-
-
 def clocks() -> Clocks:
     """Read the wall clock once; from then on the monotonic one gives both times."""
     wall = time.time()  # noqa: TID251 - clocks are read here and handed on
     now_ns = time.monotonic_ns
-    return Clocks(
-        now_ns, wall - now_ns() / 1e9, datetime.datetime.fromtimestamp(wall, datetime.UTC)
-    )
+    started = datetime.datetime.fromtimestamp(wall, datetime.UTC)
+    return Clocks(now_ns, time.time_ns, wall - now_ns() / 1e9, started)
 
 
 def main() -> int:
@@ -85,7 +72,6 @@ def run(settings: Settings) -> int:
     with ours, theirs:
         courier = start_courier(theirs)
         theirs.close()
-        go_first()
         dice = random.Random(settings.seed)  # noqa: S311 - repeatable on purpose
         try:
             return uvloop.run(Serving(settings, clocks(), dice).serve(ours))

@@ -3,16 +3,15 @@
 import asyncio
 import functools
 from collections import deque
-from collections.abc import Callable
-from typing import Final, cast
+from typing import Final
 
 import httptools
-from typing_extensions import override
 
 from services.simulator.desk import Request
 from services.simulator.dice import Dice, uuid_of
 from services.simulator.front import Front
 from services.simulator.reply import Reply
+from services.simulator.stream import Stream
 
 # Length comes before comparison: a call has a dozen headers, and this is its hot path.
 _LONG: Final = len(b"authorization")
@@ -34,22 +33,20 @@ _REASONS: Final = {
 class Edge:
     """What every connection shares."""
 
-    def __init__(
-        self, front: Front, clock_ns: Callable[[], int], dice: Dice, *, keep_headers: bool
-    ) -> None:
+    def __init__(self, front: Front, dice: Dice, *, keep_headers: bool) -> None:
         self.front = front
-        self.clock_ns = clock_ns
         self.dice = dice
         self.keep_headers = keep_headers
         self.open: set[Connection] = set()
 
 
-class Connection(asyncio.Protocol):
+class Connection:
     """Reads requests, answers them in order, one at a time."""
 
     def __init__(self, edge: Edge) -> None:
         self._edge = edge
-        self._transport: asyncio.Transport | None = None
+        self._stream: Stream | None = None
+        self._arrived_ns = 0
         self._parser = httptools.HttpRequestParser(self)
         self._url = b""
         self._headers: dict[str, str] = {}
@@ -58,18 +55,19 @@ class Connection(asyncio.Protocol):
         self._queue: deque[tuple[Request, bool]] = deque()
         self._busy = False
 
-    @override
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop has a class of its own
+    def opened(self, stream: Stream) -> None:
+        """Take the stream to answer on."""
+        self._stream = stream
         self._edge.open.add(self)
 
-    @override
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._transport = None
+    def closed(self) -> None:
+        """Learn that nobody waits for an answer any more."""
+        self._stream = None
         self._edge.open.discard(self)
 
-    @override
-    def data_received(self, data: bytes) -> None:
+    def feed(self, data: bytes, arrived_ns: int) -> None:
+        """Take bytes, and when they arrived."""
+        self._arrived_ns = arrived_ns
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
@@ -102,7 +100,6 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """Stamp a whole request and pass it on (httptools calls this)."""
-        arrived_ns = self._edge.clock_ns()
         if self._size > _MOST_BODY:
             self._write(b"HTTP/1.1 413 Request Entity Too Large\r\nContent-Length: 0\r\n\r\n")
             self.close()
@@ -112,7 +109,7 @@ class Connection(asyncio.Protocol):
             self._url.decode("latin-1"),
             self._headers,
             self._body[0] if len(self._body) == 1 else b"".join(self._body),
-            arrived_ns,
+            self._arrived_ns,
         )
         self._body = []
         keep = self._parser.should_keep_alive()
@@ -123,8 +120,8 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """Close the connection; what is under way is still decided, only not answered."""
-        if self._transport is not None:
-            self._transport.close()
+        if self._stream is not None:
+            self._stream.close()
 
     def _start(self, request: Request, keep: bool) -> None:  # noqa: FBT001 - HTTP's keep-alive
         self._busy = True
@@ -152,7 +149,7 @@ class Connection(asyncio.Protocol):
             self._start(*self._queue.popleft())
 
     def _drip(self, whole: bytes, sent: int, pause_s: float) -> None:
-        if self._transport is None:
+        if self._stream is None:
             return
         self._write(whole[sent : sent + 1])
         if sent + 1 >= len(whole):
@@ -169,8 +166,8 @@ class Connection(asyncio.Protocol):
         ).encode()
 
     def _write(self, data: bytes) -> None:
-        if self._transport is not None:
-            self._transport.write(data)
+        if self._stream is not None:
+            self._stream.write(data)
 
 
 @functools.lru_cache(maxsize=256)

@@ -27,6 +27,7 @@ from services.simulator.settings import Settings
 from services.simulator.sign import certificate_of, certificate_path, key_to_pem, make_key
 from services.simulator.sns import Sns
 from services.simulator.state import StateFile
+from services.simulator.stream import Listener
 from services.simulator.suppression import SuppressionList
 from services.simulator.verdict import Oracle
 
@@ -36,9 +37,10 @@ _TURNS_TO_FINISH: Final = 20  # of housekeeping: how long a stop waits for answe
 
 
 class Clocks(msgspec.Struct, frozen=True):
-    """The monotonic clock, the wall clock's lead over it, and the date of the start."""
+    """The monotonic and the wall clock, the lead of the one over it, and the date of the start."""
 
     now_ns: Callable[[], int]
+    wall_ns: Callable[[], int]
     wall_offset_s: float
     started: datetime.datetime
 
@@ -70,18 +72,11 @@ class Serving:
         link = Link(lambda: self._lose_courier(stop))
         await loop.create_unix_connection(lambda: link, sock=pipe)
         self._front.link = link
-        edge = Edge(
-            self._front,
-            self._clocks.now_ns,
-            self._dice,
-            keep_headers=self._settings.check_signatures,
-        )
-        server = await loop.create_server(
-            lambda: Connection(edge), "127.0.0.1", self._settings.port, backlog=4096
-        )
-        self._begin(link, server.sockets[0].getsockname()[1])
+        edge = Edge(self._front, self._dice, keep_headers=self._settings.check_signatures)
+        listener = Listener(self._settings.port, lambda: Connection(edge), self._clocks)
+        self._begin(link, listener.port)
         await self._keep_house(stop)
-        server.close()
+        listener.close()
         await self._finish(edge)
         link.close()
         return 1 if self._courier_lost else 0

@@ -65,7 +65,7 @@ def spoil(body, chance):
 def test_the_desk_answers_whatever_comes():
     chance = random.Random(7)
     clock = iter(range(0, 10**18, 10**6))
-    clocks = Clocks(lambda: next(clock), 0.0, datetime.datetime.now(datetime.UTC))
+    clocks = Clocks(lambda: next(clock), lambda: 0, 0.0, datetime.datetime.now(datetime.UTC))
     world = _world(Settings(rate=1e9, keep_bodies=True), clocks, chance)
     sns = Sns("eu-west-1", chance)
     desk = Desk(world, sns, Control(world, sns, clocks.now_ns), None)
