@@ -80,13 +80,18 @@ class Account:
             return 0
         if self.hold is None:
             return None
-        is_probing = self._probe is not None and now.mono < self._probe_until
-        return 0 if is_probing or now.ms < self.hold.probe_at else 1
+        return 0 if self._is_probing(now) or now.ms < self.hold.probe_at else 1
 
     def begin_probe(self, job: int, now: Now) -> None:
         """Let this one job through a hold."""
         self._probe = job
         self._probe_until = now.mono + PROBE_LIMIT_S
+
+    def _is_probing(self, now: Now) -> bool:
+        """Tell whether a probe is under way; one that was cancelled, paused or listed is not."""
+        if self._probe is None or now.mono >= self._probe_until:
+            return False
+        return self._store.row("lease", (self._probe,)) is not None
 
     def may_send(self, lease: Lease, count: int, now: Now) -> bool:
         """Tell whether a job may go: its lane, no hold (or it is the probe), and quota for it."""

@@ -29,8 +29,11 @@ def _cancel_ended(book: Book, who: Standing, message: CancelMail) -> Ordered:
         return OrderDone(message.order, state=who.state)
     if who.state is State.FAILED and book.store.row("retry_ordered", (who.recipient,)):
         moves.note(book, who, "retried", "told to try the failed ones again")
-        moves.to_queue(book, who, Cause.RETRIED, book.now.ms)
-        return cancel(book, message)
+        state = moves.to_queue(book, who, Cause.RETRIED, book.now.ms)
+        # Not by its standing: behind the sweep of a cancel it would look stopped already.
+        if state is State.CREATED:
+            state = moves.to_stopped(book, who._replace(state=state), Cause.CANCELLED)
+        return OrderDone(message.order, 1, state=state)
     return OrderRefused(message.order, "final", who.state)
 
 

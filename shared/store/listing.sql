@@ -84,7 +84,12 @@ SELECT content.subject, topic.cancelled_at, topic.paused_at,
         WHEN batch.id <= topic.redate_upto THEN topic.redate_due
         ELSE coalesce(retry.due_at, batch.due_at)
     END,
-    retry.recipient IS NOT NULL, unknown.since, unknown.cancelled,
+    -- Not one that waits for the time its topic was rescheduled to.
+    retry.recipient IS NOT NULL AND NOT (
+        batch.id <= topic.redated_upto
+        AND (topic.redate_upto > 0 OR retry.due_at = topic.redate_due)
+    ),
+    unknown.since, unknown.cancelled,
     opening.first_at, opening.last_at
 FROM recipient
 JOIN batch ON batch.id = recipient.batch

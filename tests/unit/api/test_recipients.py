@@ -279,6 +279,19 @@ def test_one_that_waits_says_why(rig, shelf):
     assert told(rig, third)["waits"] == []
 
 
+@pytest.mark.parametrize("is_under_way", [False, True])
+def test_one_that_was_rescheduled_does_not_say_that_it_was_refused(rig, shelf, is_under_way):
+    due_at = MS + 60_000
+    order = {"redated_upto": 9, "redate_due": due_at, "redate_upto": 9 if is_under_way else 0}
+    topic = shelf.topic("later", **order)
+    one = shelf.batch(topic, "a@x.example", due_at=MS)
+    shelf.set(one, attempts=1)  # its call was let through the gate and not made: it was given back
+    retry_at = MS + 5 if is_under_way else due_at
+    shelf.add("retry", recipient=one, topic=topic, urgent=0, due_at=retry_at)
+    (wait,) = told(rig, one)["waits"]
+    assert wait == {"code": "scheduled", "message": "It is due at 2027-01-15T08:01:00Z."}
+
+
 def test_an_unreadable_database_is_503(tmp_path):
     rig = Rig()
     rig.store.broken = True

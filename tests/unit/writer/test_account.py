@@ -102,6 +102,35 @@ def test_trouble_of_the_account_holds_all_and_probes_ever_later(desk):
     assert len(desk.claim(jobs=10)) == 10
 
 
+def pause(desk, _job):
+    desk.order(p.PauseTopic)
+    desk.order(p.ResumeTopic)
+
+
+def cancel(desk, job):
+    desk.order(p.CancelMail, job.addressees[0].recipient)
+
+
+def put_on_the_list(desk, job):
+    desk.list_address(job.addressees[0].email)
+    assert desk.gate(job)[0].recipients == ()
+
+
+@pytest.mark.parametrize("take_away", [pause, cancel, put_on_the_list])
+def test_a_probe_that_is_taken_away_makes_room_for_another(desk, take_away):
+    desk.submit(MANY[:5])
+    (job,) = desk.claim()
+    desk.gate(job)
+    desk.outcome(job, Verdict.ACCOUNT, code="sending_paused")
+    desk.wait(5.01)
+    (probe,) = desk.claim(jobs=9)
+    take_away(desk, probe)
+    (other,) = desk.claim(jobs=9)
+    assert desk.gate(other)[0].recipients
+    desk.outcome(other, Verdict.ACCEPTED)
+    assert desk.writer._account.hold is None
+
+
 def test_jobs_claimed_before_a_hold_are_stopped_at_the_gate_and_go_back(desk):
     desk.submit(MANY[:2])
     first, second = desk.claim(jobs=2)

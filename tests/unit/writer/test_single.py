@@ -163,6 +163,24 @@ def test_a_failed_mail_that_is_about_to_be_retried_is_not_final(desk, monkeypatc
     assert [word for word, _ in story(desk, 3)] == ["permanent", "retried", "cancelled"]
 
 
+@pytest.mark.parametrize("seconds", [None, 5])
+def test_so_it_is_behind_the_sweep_of_a_cancel(desk, monkeypatch, seconds):
+    monkeypatch.setattr(sweeps, "STEP_ROWS", 2)
+    desk.submit(MANY[:1], expires_at=None if seconds is None else desk.now.ms + seconds * 1000)
+    desk.send_all(verdict=Verdict.PERMANENT)
+    desk.submit(MANY)
+    desk.order(p.CancelTopic)
+    desk.order(p.RetryFailed)
+    if seconds is not None:
+        desk.now = desk.now._replace(wall=desk.now.wall + seconds)  # it has expired meanwhile
+    answer = cancel(desk)
+    assert (answer.changed, answer.state) == (1, State.STOPPED)
+    assert desk.counts() == {"Stopped": 11}
+    desk.sweep()
+    assert desk.counts() == {"Stopped": 11}
+    assert story(desk)[-1] == ("cancelled" if seconds is None else "expired", 1)
+
+
 # ── resolve ──
 
 
