@@ -54,6 +54,37 @@ def body(*mails: Any, at: Any = IN_UTC, **more: Any) -> dict[str, Any]:
     return {"messages": list(mails), "scheduled_at": at, **more}
 
 
+def has(**wanted: Any) -> Check:
+    """Check that an answer has these fields, among others."""
+    return lambda answer: wanted.items() <= answer.json().items()
+
+
+def repeated(ask: Ask, other: Any) -> Iterator[Ask]:
+    """Make a call twice with one Idempotency-Key, then the same key with another body."""
+    headers = (*ask.headers, ("idempotency-key", secrets.token_hex(8)))
+    keyed = ask._replace(headers=headers)
+    first: list[Any] = []
+    yield keyed._replace(
+        what=f"{ask.what}, with a key",
+        fits=lambda a: not first.append(a.json()) and _replayed(a) is None and ask.fits(a),
+    )
+    yield keyed._replace(
+        what="the same key: the same answer",
+        fits=lambda a: _replayed(a) == "true" and [a.json()] == first,
+    )
+    yield keyed._replace(
+        what="the same key with another body",
+        status=422,
+        code="idempotency_mismatch",
+        body=other,
+        fits=lambda _: True,
+    )
+
+
+def _replayed(answer: httpx2.Response) -> str | None:
+    return answer.headers.get("idempotent-replayed")
+
+
 def skipped_hour(zone: ZoneInfo) -> str | None:
     """Find the next time that this zone's clocks skip, as a caller would write it."""
     moment = datetime.now(UTC).replace(minute=0, second=0, microsecond=0, tzinfo=None)
@@ -78,20 +109,52 @@ def strangers() -> Iterator[Ask]:
     yield Ask("two keys", "POST", MESSAGES, 401, "no_key", body=body(mail()), key=twice)
     for method, path in (("GET", "/v1/topics/walk"), ("DELETE", "/v1/topics/walk"), ("GET", SENT)):
         yield Ask("no key", method, path, 401, "no_key", key=[])
-    for path in ("/", "/v1/messages/", "/v1/topics", "/v1/topics/", "/v1/events", "/ready/"):
+    for path in ("/", "/v1/messages/", "/v1/topics/", "/v1/events", "/v1/account/", "/ready/"):
         yield Ask("no such route", "GET", path, 404, "not_found")
-    for method, path in (
-        ("GET", MESSAGES),
-        ("PUT", MESSAGES),
-        ("POST", "/v1/topics/walk"),
-        ("GET", RESULTS),
-        ("POST", OPEN),
-        ("POST", SENT),
-        ("DELETE", "/health"),
-        ("POST", "/ready"),
-    ):
-        allowed = Ask("not that method", method, path, 405, "method_not_allowed")
-        yield allowed._replace(fits=lambda a: bool(a.headers["allow"]))
+    for method, path, allow in NOT_ALLOWED:
+        ask = Ask("not that method", method, path, 405, "method_not_allowed")
+        yield ask._replace(fits=lambda a, allow=allow: allowed(a) == set(allow.split()))
+
+
+NOT_ALLOWED = (
+    ("PUT", MESSAGES, "GET HEAD POST"),
+    ("DELETE", f"{MESSAGES}/1", "GET HEAD"),
+    ("GET", f"{MESSAGES}/1/cancel", "POST"),
+    ("GET", f"{MESSAGES}/1/resolve", "POST"),
+    ("POST", "/v1/topics", "GET HEAD"),
+    ("POST", "/v1/topics/walk", "DELETE GET HEAD PATCH"),
+    ("PUT", "/v1/topics/walk/pause", "POST"),
+    ("PUT", "/v1/topics/walk/resume", "POST"),
+    ("PUT", "/v1/topics/walk/retry-failed", "POST"),
+    ("POST", "/v1/topics/walk/recipients.csv", "GET HEAD"),
+    ("PATCH", "/v1/suppressions", "DELETE GET HEAD POST"),
+    ("POST", "/v1/suppressions.csv", "GET HEAD"),
+    ("POST", "/v1/suppressions/a@example.com", "DELETE GET HEAD"),
+    ("POST", "/v1/account", "GET HEAD PATCH"),
+    ("GET", "/v1/account/resume", "POST"),
+    ("GET", RESULTS, "POST"),
+    ("POST", OPEN, "GET HEAD"),
+    ("POST", SENT, "GET HEAD"),
+    ("DELETE", "/health", "GET HEAD"),
+    ("POST", "/ready", "GET HEAD"),
+)
+"""A method that each route does not know, and those that it does."""
+
+
+def allowed(answer: httpx2.Response) -> set[str]:
+    return set(answer.headers["allow"].split(", "))
+
+
+def keyless() -> Iterator[Ask]:
+    """Call every route that wants a key without one.
+
+    More than a stranger may: for an installation of our own, where this machine is not limited.
+    """
+    for _, path, methods in NOT_ALLOWED:
+        if path not in {RESULTS, OPEN, "/health", "/ready"}:
+            for method in methods.split():
+                code = "" if method == "HEAD" else "no_key"
+                yield Ask("no key", method, path, 401, code, key=[])
 
 
 # ── POST /v1/messages: refused ──
@@ -141,7 +204,11 @@ def misshapen() -> Iterator[Ask]:
         ("an email is a number", body(mail(emails=["a@b.co", 5])), "/messages/0/emails/1"),
         ("topic_id is a number", body(mail(topic_id=5)), "/messages/0/topic_id"),
         ("headers are a list", body(mail(headers=[])), "/messages/0/headers"),
+        ("priority is a number", body(mail(priority=1)), "/messages/0/priority"),
         ("scheduled_at is a number", body(mail(), at=5), "/scheduled_at"),
+        ("expires_at is a number", body(mail(), expires_at=5), "/expires_at"),
+        ("expires_at of a mail", body(mail(expires_at=IN_UTC)), "/messages/0/expires_at"),
+        ("priority of all", body(mail(), priority="urgent"), "/priority"),
     ):
         yield Ask(what, "POST", MESSAGES, 422, "wrong_shape", pointer, body=wrong)
 
@@ -167,6 +234,9 @@ def invalid(zone: ZoneInfo) -> Iterator[Ask]:
         ("content is empty", body(mail(content="")), "/messages/0/content"),
         ("content is large", body(mail(content="c" * (10 * 2**20 + 1))), "/messages/0/content"),
         ("the second mail is wrong", body(mail(), mail(subject="")), "/messages/1/subject"),
+        ("priority in words", body(mail(priority="high")), "/messages/0/priority"),
+        ("priority in capitals", body(mail(priority="Urgent")), "/messages/0/priority"),
+        ("priority is empty", body(mail(priority="")), "/messages/0/priority"),
     ):
         yield Ask(what, "POST", MESSAGES, 422, "invalid", pointer, body=wrong)
     three = body(mail(subject="", content=""), at="soon")
@@ -206,6 +276,19 @@ def bad_times(zone: ZoneInfo) -> Iterator[Ask]:
     for what, text in times:
         wrong = body(mail(), at=text)
         yield Ask(f"{what}: {text}", "POST", MESSAGES, 422, "invalid", "/scheduled_at", body=wrong)
+    for what, text in (
+        ("in words", "never"),
+        ("a second ago", (now - timedelta(seconds=1)).isoformat()),
+        ("when it is due", IN_UTC),
+        ("before it is due", (LATER - timedelta(days=1)).isoformat()),
+        ("more than a year and a day ahead", (now + timedelta(days=368)).isoformat()),
+    ):
+        ask = Ask(f"expires_at {what}: {text}", "POST", MESSAGES, 422, "invalid", "/expires_at")
+        yield ask._replace(body=body(mail(), expires_at=text))
+    both = body(mail(), at="soon", expires_at="later")
+    ask = Ask("both times are wrong", "POST", MESSAGES, 422, "invalid", body=both)
+    places = ["/scheduled_at", "/expires_at"]
+    yield ask._replace(fits=lambda a: [f["pointer"] for f in a.json()["errors"]] == places)
 
 
 def bad_headers() -> Iterator[Ask]:
@@ -236,24 +319,23 @@ def bad_headers() -> Iterator[Ask]:
 # ── POST /v1/messages: taken ──
 
 
+TAKEN = 10_000 + 2 + 6
+
+
 def taken(topic: str, zone: ZoneInfo) -> Iterator[Ask]:
-    """Well-formed requests; all of it is due much later and cancelled before."""
-
-    def counts(**wanted: Any) -> Check:
-        return lambda answer: wanted.items() <= answer.json().items()
-
+    """Well-formed requests for TAKEN mails; all is due much later and cancelled before."""
     one = mail(topic_id=topic)
-    one_only = counts(total=1, success=1, errors=0, duplicates=0, scheduled=True)
+    one_only = has(total=1, success=1, errors=0, duplicates=0, scheduled=True)
     local = f"{LATER.astimezone(zone):%Y-%m-%d %H:%M:%S}"
     utc = LATER.isoformat().replace("+00:00", "Z")
     for what, given, fits in (
-        ("a mail, RFC 3339", body(one), counts(scheduled_at_utc=utc)),
-        ("in local time", body(one, at=local), counts(scheduled_at_utc=utc)),
+        ("a mail, RFC 3339", body(one), has(scheduled_at_utc=utc)),
+        ("in local time", body(one, at=local), has(scheduled_at_utc=utc)),
         ("one mail", body(one), one_only),
         (
             "a wrong address and a repeat are told",
             body(mail(topic_id=topic, emails=["a@example.com", "A@example.com", "b", "c@b.co"])),
-            counts(total=4, success=2, errors=1, duplicates=1),
+            has(total=4, success=2, errors=1, duplicates=1),
         ),
         (
             "headers",
@@ -261,66 +343,23 @@ def taken(topic: str, zone: ZoneInfo) -> Iterator[Ask]:
             one_only,
         ),
         ("an IDN domain", body(mail(topic_id=topic, emails=["a@bücher.example.com"])), one_only),
-        ("10,000 addresses", body(mail(topic_id=topic, emails=_ten_thousand())), counts(errors=0)),
+        ("10,000 addresses", body(mail(topic_id=topic, emails=_ten_thousand())), has(errors=0)),
     ):
         yield Ask(what, "POST", MESSAGES, 200, body=given, fits=fits)
     typed = ("content-type", "application/json; charset=utf-8")
     raw, other = (json.dumps(body(mail(topic_id=topic, subject=s))).encode() for s in "ab")
-    headers = (typed, ("idempotency-key", secrets.token_hex(8)))
-    ask = Ask("Idempotency-Key, first", "POST", MESSAGES, 200, headers=headers, body=raw)
-    first: list[Any] = []
-    yield ask._replace(fits=lambda a: not first.append(a.json()) and _replayed(a) is None)
-    yield ask._replace(
-        what="Idempotency-Key, replayed: the same answer",
-        fits=lambda a: _replayed(a) == "true" and [a.json()] == first,
-    )
-    yield ask._replace(
-        what="Idempotency-Key with another body",
-        status=422,
-        code="idempotency_mismatch",
-        body=other,
-    )
+    yield from repeated(Ask("a mail", "POST", MESSAGES, 200, headers=(typed,), body=raw), other)
 
 
 def _ten_thousand() -> list[str]:
     return [f"u{n}@example.com" for n in range(10_000)]
 
 
-def _replayed(answer: httpx2.Response) -> str | None:
-    return answer.headers.get("idempotent-replayed")
+# ── counts, pixels ──
 
 
-# ── topics and counts ──
-
-
-def topics(topic: str) -> Iterator[Ask]:
-    """Ask for the topic of `taken`, and stop it."""
-    mails = 10_000 + 2 + 6
-    waiting = {"Created": mails}.items()
-    yield Ask(
-        "how far a topic is",
-        "GET",
-        f"/v1/topics/{topic}",
-        200,
-        fits=lambda a: waiting <= a.json()["request_counts"].items(),
-    )
-    yield Ask(
-        "an unknown topic has zeros",
-        "GET",
-        f"/v1/topics/{topic}-unknown",
-        200,
-        fits=lambda a: not any(a.json()["request_counts"].values()),
-    )
-    for name in ("a/b", "%ED%95%9C%EA%B5%AD", "100%25"):
-        yield Ask("an odd name", "GET", f"/v1/topics/{name}", 200)
-    for stopped in (mails, 0):
-        yield Ask(
-            f"stops {stopped}",
-            "DELETE",
-            f"/v1/topics/{topic}",
-            200,
-            fits=lambda a, n=stopped: a.json() == {"status": "ok", "stopped": n, "in_flight": 0},
-        )
+def counts() -> Iterator[Ask]:
+    """Ask how many were sent."""
     for hours in ("", "?hours=1", "?hours=8760"):
         yield Ask("counts", "GET", SENT + hours, 200, fits=lambda a: a.json()["count"] >= 0)
     for hours in ("0", "8761", "-1", "1.5", "all", ""):
@@ -339,67 +378,3 @@ def pixels(token: str | None = None) -> Iterator[Ask]:
         picture = Ask(what, "GET", OPEN + query, 200, key=[])
         yield picture._replace(fits=lambda a: a.content.startswith(PNG))
     yield Ask("HEAD", "HEAD", OPEN, 200, key=[])
-
-
-# ── POST /v1/events/results: refused ──
-
-
-def posts(topic_arn: str, cert_host: str | None = None) -> Iterator[Ask]:
-    """What is no post of SNS, or none of our topic's."""
-    notification = ("x-amz-sns-message-type", "Notification")
-    region = topic_arn.split(":")[3]
-    file = f"SimpleNotificationService-{'0' * 32}.pem"
-    whole = {
-        "Type": "Notification",
-        "MessageId": "165545c9-2a5c-472c-8df2-7ff2be2b3b1b",
-        "TopicArn": topic_arn,
-        "Message": "{}",
-        "Timestamp": "2026-11-24T00:00:00.000Z",
-        "SignatureVersion": "1",
-        "Signature": "AAAA",
-        "SigningCertURL": f"https://sns.{region}.amazonaws.com/{file}",
-    }
-
-    def ask(what: str, status: int, code: str, *headers: tuple[str, str], **changes: Any) -> Ask:
-        envelope = {k: v for k, v in (whole | changes).items() if v is not None}
-        raw = json.dumps(envelope).encode()
-        given = headers or (notification,)
-        return Ask(what, "POST", RESULTS, status, code, headers=given, body=raw, key=[])
-
-    def wrong(what: str, **changes: Any) -> Ask:
-        return ask(what, 400, "bad_post", **changes)
-
-    def forged(what: str, **changes: Any) -> Ask:
-        return ask(what, 403, "not_believed", **changes)
-
-    yield ask("raw delivery", 400, "raw_delivery", notification, ("x-amz-sns-rawdelivery", "true"))
-    yield ask("no type header", 400, "bad_post", ("x-a", "b"))
-    confirmation = ("x-amz-sns-message-type", "SubscriptionConfirmation")
-    yield ask("another type header", 400, "bad_post", confirmation)
-    yield ask("an unknown type", 400, "bad_post", ("x-amz-sns-message-type", "Hello"), Type="Hello")
-    yield wrong("not JSON")._replace(body=b"Hello")
-    yield wrong("no envelope")._replace(body=b"{}")
-    yield wrong("MessageId is a number", MessageId=5)
-    yield wrong("lines in the MessageId", MessageId="a\nSubject\nb")
-    yield wrong("no Timestamp", Timestamp=None)
-    yield wrong("513 KB")._replace(status=413, code="too_large", body=b"x" * (513 * 1024))
-    yield forged("another topic", TopicArn=topic_arn + "-foreign")
-    yield forged("no signature", Signature=None)
-    yield forged("a signature that is no base64", Signature="?")
-    yield forged("signature version 3", SignatureVersion="3")
-    yield forged("no certificate", SigningCertURL=None)
-    for url in (
-        f"http://sns.{region}.amazonaws.com/{file}",
-        f"https://sns.{region}.amazonaws.com:444/{file}",
-        f"https://sns.{region}.amazonaws.com.evil.example/{file}",
-        f"https://evil.example/{file}",
-        f"https://a@sns.{region}.amazonaws.com/{file}",
-        f"https://sns.{region}.amazonaws.com/a/{file}",
-        f"https://sns.{region}.amazonaws.com/{file}?a",
-        f"https://s3.amazonaws.com/{file}",
-        "https://169.254.169.254/latest/meta-data",
-    ):
-        yield forged(f"certificate at {url}"[:60], SigningCertURL=url)
-    if cert_host is not None:
-        url = f"http://{cert_host}/{file}"
-        yield ask("a certificate that is not there", 503, "not_committed", SigningCertURL=url)

@@ -172,17 +172,24 @@ class Stack:
         self.supervisord = None
         return code
 
+    def halt(self) -> None:
+        """Stop as `stop` does, but in three waves: supervisord takes a second for each group."""
+        assert self.supervisord is not None
+        self.supervisord.terminate()
+        # What the API has begun, it ends with the others' help; they drain with the writer's.
+        self._terminate(lambda name: name == "api")
+        self._terminate(lambda name: name != "writer")
+        self._terminate(lambda _: True)
+        try:
+            self.supervisord.wait(timeout=45)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.supervisord.pid, signal.SIGKILL)
+        self.supervisord = None
+
     def close(self) -> None:
         """End whatever is left, by pid."""
-        with contextlib.suppress(ProcessLookupError):
-            if self.supervisord is not None:
-                self.supervisord.terminate()
-                # It would stop them group by group, a second each.
-                self._terminate_all()
-                try:
-                    self.supervisord.wait(timeout=45)
-                except subprocess.TimeoutExpired:
-                    os.killpg(self.supervisord.pid, signal.SIGKILL)
+        if self.supervisord is not None:
+            self.halt()
         if self.amazon is not None:
             self.stop_simulator()
         for pid in self.pids().values():
@@ -191,17 +198,15 @@ class Stack:
         self.http.close()
         self.ses.close()
 
-    def _terminate_all(self) -> None:
-        """SIGTERM to all at once, but for the writer, whom the others need to drain."""
-        others = {name: pid for name, pid in self.pids().items() if name != "writer"}
-        for pid in others.values():
+    def _terminate(self, is_meant: Callable[[str], bool]) -> None:
+        """SIGTERM to some processes; wait until they have drained."""
+        meant = {name: pid for name, pid in self.pids().items() if is_meant(name)}
+        meant.pop("simulator", None)
+        for pid in meant.values():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
         with contextlib.suppress(AssertionError):  # supervisord kills who is slower than that
-            until("they have drained", lambda: not others.keys() & self.pids().keys(), 15)
-        if "writer" in (left := self.pids()):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(left["writer"], signal.SIGTERM)
+            until("they have drained", lambda: not meant.keys() & self.pids().keys(), 15)
 
     def pids(self) -> dict[str, int]:
         """Find our processes by the folder in their environment."""

@@ -26,13 +26,19 @@ WRONG = {
     "SNS_TOPIC_ARN": "my-topic",
     "SCHEDULE_TIMEZONE": "Asia/Soul",
 }
+LONE = """
+import runpy
+from shared import actor
+actor.LOCK_WAIT_S = 1.0
+runpy.run_module("services.broker", run_name="__main__")
+"""
 LINKED = ("services", "shared", "scripts")
 
 
 def run(stack: Stack, *command: str, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run a module of ours to its end, with the settings of an installation."""
+    """Run Python to its end, with the settings of an installation."""
     return subprocess.run(
-        [sys.executable, "-m", *command],
+        [sys.executable, *command],
         cwd=ROOT,
         env=stack.environment | more,
         capture_output=True,
@@ -44,7 +50,7 @@ def run(stack: Stack, *command: str, **more: str) -> subprocess.CompletedProcess
 
 def status(stack: Stack) -> dict[str, str]:
     """Answer what supervisorctl says of each process, GROUP:NAME → STATE …"""
-    lines = run(stack, "scripts.launch", "ctl", "status").stdout.splitlines()
+    lines = run(stack, "-m", "scripts.launch", "ctl", "status").stdout.splitlines()
     return dict(line.split(maxsplit=1) for line in lines)
 
 
@@ -86,11 +92,11 @@ def test_supervisorctl_shows_a_program_for_each_folder_of_services(running):
 
 def test_a_second_installation_on_the_same_data_is_refused(running):
     before = running.pids()
-    again = run(running, "scripts.launch", "run")
+    again = run(running, "-m", "scripts.launch", "run")
     assert again.returncode == 75
     assert "already running" in again.stderr
-    # One process alone waits as long as its predecessor may need to drain; then it gives up.
-    lone = run(running, "services.broker")
+    # One process alone waits as long as its predecessor may need to drain (here: a second).
+    lone = run(running, "-c", LONE)
     assert lone.returncode == 75
     assert f"broker is already running as pid {before['broker']}" in lone.stderr
     assert running.pids().items() >= before.items()
@@ -143,7 +149,7 @@ def test_ready_is_503_only_while_nothing_can_be_stored(running):
 def test_ten_wrong_settings_are_ten_sentences_before_anything_starts(make_stack):
     stack = make_stack(simulator=False)
     (stack.folder / "env").touch()
-    refused = run(stack, "scripts.launch", "run", **WRONG)
+    refused = run(stack, "-m", "scripts.launch", "run", **WRONG)
     assert refused.returncode == 78
     sentences = refused.stderr.strip().splitlines()[1:]
     assert sorted(line.split()[0] for line in sentences) == sorted(WRONG)
@@ -173,7 +179,7 @@ def test_a_busy_port_is_named_and_waited_for(make_stack):
     data = stack.folder / "data"
     (stack.folder / "env").touch()
     with socket.create_server(("127.0.0.1", stack.port)):
-        refused = run(stack, "scripts.launch", "run")
+        refused = run(stack, "-m", "scripts.launch", "run")
         assert refused.returncode == 78
         assert f"SERVER_PORT: 127.0.0.1 port {stack.port} is not to be had" in refused.stderr
         data.mkdir(exist_ok=True)

@@ -152,7 +152,7 @@ def test_a_monitor_that_cannot_have_its_port_says_so(make_stack, sentry):
 def test_a_broken_database_is_told_by_all_who_read_it(make_stack, sentry):
     stack = make_stack(SENTRY_DSN=sentry.dsn).start()
     stack.post([f"{PERSON}@example.com"], scheduled_at="2027-06-01 09:00:00")
-    stack.stop()
+    stack.halt()
     database = stack.folder / "data" / "ses-sender.db"
     database.write_bytes(b"SQLite format 4\0" + database.read_bytes()[16:])
     stack.start_without_waiting()

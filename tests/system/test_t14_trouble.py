@@ -28,8 +28,11 @@ def degraded(stack: Stack) -> str:
 def wait_for_hold(stack: Stack, why: str) -> None:
     until(f"/ready says: {why}", lambda: f"Sending waits: {why}" in degraded(stack), 20)
     assert f"next try at {datetime.now(UTC):%Y-%m-%dT}" in degraded(stack)
-    # Who looks at the topic is told too.
-    assert why in " ".join(stack.topic()["notes"])
+
+
+def topic_says(stack: Stack, why: str) -> None:
+    """Who looks at a topic whose mail waits is told too."""
+    assert why in " ".join(wait["message"] for wait in stack.topic()["waits"])
 
 
 def all_went_once(stack: Stack, accepted: Counter[str] | None = None) -> None:
@@ -53,6 +56,7 @@ def test_trouble_that_comes_in_mid_run_and_goes(make_stack, switch, why):
     stack = begin(make_stack)
     stack.faults(account=switch)
     wait_for_hold(stack, why)
+    topic_says(stack, why)
     until("nothing is in hand", lambda: set(stack.counts()) == {"Created", "Sent"}, 10)
     sent = len(stack.accepted())
     asked = len(stack.ledger())
@@ -76,6 +80,7 @@ def test_an_account_that_is_paused_from_the_start_is_seen_before_a_mail_is_tried
     stack.connect_events()
     wait_for_hold(stack, "SES has paused sending")
     stack.post(["a@example.com"])
+    topic_says(stack, "SES has paused sending")
     assert "Sending is switched off for the SES account." in degraded(stack)
     stack.faults()
     stack.wait_counts({"Sent": 1}, seconds=30)
@@ -88,6 +93,7 @@ def test_our_own_count_stops_before_ses_has_to_refuse(make_stack):
     until("the quota is known", lambda: stack.ready()["account"]["quota"] == 150)
     stack.post([f"u{n}@example.com" for n in range(MAILS)])
     wait_for_hold(stack, "the 24-hour quota is used up")
+    topic_says(stack, "the 24-hour quota is used up")
     assert "LimitExceededException" not in {row["verdict"] for row in stack.ledger()}
     # A job is not cut for the last of the quota: at most one call's recipients stay unused.
     assert 100 <= len(stack.accepted()) <= 150
@@ -158,13 +164,14 @@ def test_auto_without_getaccount_is_one_a_second(make_stack):
 def test_keys_that_ses_refuses_hold_the_queue_until_they_are_mended(make_stack):
     stack = make_stack(SIMULATOR_CHECK_SIGNATURES="1").start()
     stack.connect_events()
-    stack.stop()
+    stack.halt()
     stack.settings(AWS_SECRET_ACCESS_KEY="not-the-secret")
     stack.start()
     stack.post([f"u{n}@example.com" for n in range(50)])
     wait_for_hold(stack, "the AWS credentials are refused")
+    topic_says(stack, "the AWS credentials are refused")
     assert "not-the-secret" not in stack.http.get("/ready").text
-    stack.stop()
+    stack.halt()
     stack.settings(AWS_SECRET_ACCESS_KEY=SECRET)
     stack.start()
     stack.wait_counts({"Sent": 50}, seconds=30)
