@@ -63,11 +63,13 @@ class Health:
 
     def facts(self) -> Facts:
         """Answer what a reader of counts should know beside them, the same for all topics."""
+        lives = self.lives()
         return Facts(
             notes=tuple(readiness.blind_spots(self._settings)),
             writer=self._line.writer(),
-            throttled=bool(readiness.pace(self.lives()).throttled),
+            throttled=bool(readiness.pace(lives).throttled),
             now=self._line.now(),
+            standstill=readiness.standstill(lives),
         )
 
     async def _look(self) -> Seen:

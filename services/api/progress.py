@@ -18,13 +18,15 @@ PACE_MS = 10_000
 class Facts(NamedTuple):
     """What holds for all topics: notes for every reader, the writer's state, the clocks.
 
-    `writer` is None while it is not heard; `throttled` tells that SES has the rate halved.
+    `writer` is None while it is not heard; `throttled` tells that SES has the rate halved;
+    `standstill` names the process without which nothing leaves, if it is not heard.
     """
 
     notes: Sequence[str]
     writer: WriterState | None
     throttled: bool
     now: Now
+    standstill: str = ""
 
 
 class Wait(NamedTuple):
@@ -87,7 +89,7 @@ def eta(topic: TopicFacts, facts: Facts) -> int | None:
     """Answer when the last mail will have left (ms); None where nothing moves or nobody knows."""
     left = _left(topic)
     writer = facts.writer
-    if not left or writer is None or not _moves(topic, writer, left):
+    if not left or writer is None or facts.standstill or not _moves(topic, writer, left):
         return None
     now_ms = facts.now.ms
     if topic.last_due > now_ms:
@@ -205,6 +207,8 @@ def _held(topic: TopicFacts, facts: Facts) -> Iterator[Wait]:
     if not writer.storing:
         why = f" ({log.mask(writer.trouble)})" if writer.trouble else ""
         yield Wait("not_storing", f"The writer cannot store{why}: nothing leaves until it can.")
+    if facts.standstill:
+        yield Wait("not_sending", f"{facts.standstill}: nothing leaves until it is back.")
     hold, left, room = writer.account.hold, _left(topic), writer.account.quota_left
     if hold is not None:
         code = "quota" if hold.reason == "quota" else "account_held"

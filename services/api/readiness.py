@@ -76,6 +76,17 @@ def pace(lives: Sequence[Life] | None) -> Pace:
     return Pace()
 
 
+def standstill(lives: Sequence[Life] | None) -> str:
+    """Say whose silence keeps all mail from leaving; empty if that is not known of anybody."""
+    if lives is None:
+        return ""
+    alive = {life.process for life in lives if life.alive}
+    for process in ("scheduler", "broker"):
+        if process not in alive:
+            return f"The process {process} is not heard"
+    return "" if any(name.startswith("sender-") for name in alive) else "No sender is heard"
+
+
 def degraded(seen: Seen) -> list[str]:
     """Answer a sentence for each thing that is not as it should be."""
     sentences = list(blind_spots(seen.settings))

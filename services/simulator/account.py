@@ -127,6 +127,8 @@ class Account:
         enforced = self.switches.enforced_rate
         rate = self.rate if enforced is None else enforced
         if self._filled_ns is not None:
+            # Stamped before a call that was read sooner: time has passed for both already.
+            now_ns = max(now_ns, self._filled_ns)
             gained = (now_ns - self._filled_ns) * rate / _SECOND
             self._tokens = min(self._capacity(), self._tokens + gained)
         self._filled_ns = now_ns

@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections import Counter, deque
+from heapq import heappop, heappush
 from typing import Any, Final
 
 import msgspec
@@ -38,24 +39,42 @@ class Line(msgspec.Struct, gc=False):
 
 
 class Window:
-    """The worst one-second window of arrivals, counted in recipients."""
+    """The worst one-second window of arrivals, counted in recipients.
+
+    Calls are stamped when they arrive and read a little later, each connection by itself: they are
+    put in order first, as far as one comes no more than a second after its turn.
+    """
 
     def __init__(self) -> None:
+        self._early: list[tuple[int, int]] = []  # a heap
         self._inside: deque[tuple[int, int]] = deque()
         self._sum = 0
-        self.worst = 0
-        self.worst_end_ns: int | None = None
+        self._newest_ns = 0
+        self._worst = (0, 0)
 
     def add(self, at_ns: int, recipients: int) -> None:
         """Count a call; windows are half open, so exactly one second apart is two windows."""
+        heappush(self._early, (at_ns, recipients))
+        self._newest_ns = max(self._newest_ns, at_ns)
+        while self._early[0][0] < self._newest_ns - _SECOND:
+            self._count(*heappop(self._early))
+
+    def worst(self) -> tuple[int, int]:
+        """Answer the most recipients in one second so far, and when that second ended (ns)."""
+        while self._early:
+            self._count(*heappop(self._early))
+        return self._worst
+
+    def _count(self, at_ns: int, recipients: int) -> None:
         inside = self._inside
+        if inside:
+            at_ns = max(at_ns, inside[-1][0])
         inside.append((at_ns, recipients))
         self._sum += recipients
         while inside[0][0] <= at_ns - _SECOND:
             self._sum -= inside.popleft()[1]
-        if self._sum > self.worst:
-            self.worst = self._sum
-            self.worst_end_ns = at_ns
+        if self._sum > self._worst[0]:
+            self._worst = (self._sum, at_ns)
 
 
 class Ledger:
@@ -133,6 +152,7 @@ class Ledger:
 
     def summary(self) -> dict[str, Any]:
         """Tell the totals."""
+        worst, worst_end_ns = self.window.worst()
         return {
             "calls": self.calls,
             "recipients": self.recipients,
@@ -142,8 +162,8 @@ class Ledger:
             "distinct_mids": self._distinct,
             "doubled_mids": self._doubled,
             "seen_mids": len(self._mids),
-            "worst_second": self.window.worst,
-            "worst_second_end_ns": self.window.worst_end_ns,
+            "worst_second": worst,
+            "worst_second_end_ns": worst_end_ns or None,
             "first_arrival_ns": self.first_ns,
             "last_arrival_ns": self.last_ns,
         }

@@ -226,6 +226,17 @@ def test_a_silent_writer_is_told_only_where_mail_waits():
     assert codes(topic(sent=1), whole(writer=False)) == []
 
 
+def test_without_a_process_that_sends_nothing_moves_and_there_is_no_end_in_sight():
+    one = topic(created=10, bulk_due=MS, work_due=MS, first_sent_at=MS - 5)
+    still = whole()._replace(standstill="No sender is heard")
+    assert progress.eta(one, whole()) is not None
+    assert progress.eta(one, still) is None
+    (wait,) = progress.waits(one, still)
+    told = "No sender is heard: nothing leaves until it is back."
+    assert wait == ("not_sending", told)
+    assert codes(topic(sent=1), still) == []
+
+
 def test_mail_put_back_and_rescheduled_is_not_said_to_be_refused():
     known = {"created": 1, "work_due": MS + 9, "bulk_retry_due": MS + 9, "last_retry_due": MS + 9}
     assert codes(topic(**known)) == ["retry"]

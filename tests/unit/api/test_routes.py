@@ -414,3 +414,26 @@ def test_the_access_log_has_the_route_and_never_what_stands_in_it(rig, monkeypat
     assert all(set(line) == {"method", "path", "status", "ms", "request"} for line in lines)
     for canary in ("secret", token(77), KEY, "ann@"):
         assert canary not in repr(lines)
+
+
+@pytest.mark.parametrize(
+    ("dead", "told"),
+    [
+        ((), ""),
+        (("sender-0", "results"), ""),
+        (("sender-0", "sender-1"), "No sender is heard"),
+        (("broker",), "The process broker is not heard"),
+        (("scheduler", "sender-0"), "The process scheduler is not heard"),
+    ],
+)
+def test_nothing_leaves_without_scheduler_broker_and_one_sender(dead, told):
+    assert readiness.standstill(readiness.lives(snapshot(dead=dead), 1)) == told
+    assert readiness.standstill(None) == "", "the monitor is not heard: nobody knows"
+
+
+def test_a_topic_says_that_nobody_sends(rig):
+    rig.store.topics["t"] = facts({"Created": 3}, {})
+    rig.hear(snapshot(dead=("sender-0", "sender-1")))
+    told = rig.client.get("/v1/topics/t", headers=KEYED).json()
+    assert [wait["code"] for wait in told["waits"]] == ["not_sending"]
+    assert told["eta"] is None

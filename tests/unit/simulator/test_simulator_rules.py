@@ -191,9 +191,16 @@ def test_windows_are_half_open_and_count_recipients():
     window = Window()
     for at in (0, SECOND // 2, SECOND, 3 * SECOND // 2):
         window.add(at, 10)
-    assert (window.worst, window.worst_end_ns) == (20, SECOND // 2)
+    assert window.worst() == (20, SECOND // 2)
     window.add(3 * SECOND // 2 + 1, 15)
-    assert window.worst == 35
+    assert window.worst()[0] == 35
+
+
+def test_calls_that_are_read_out_of_turn_are_counted_by_their_arrival():
+    window = Window()
+    for at in (5, 14, 4, 24, 13):  # tenths of a second
+        window.add(at * SECOND // 10, 1)
+    assert window.worst() == (3, 13 * SECOND // 10)
 
 
 def test_the_ledger_gives_rows_from_anywhere():
