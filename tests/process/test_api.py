@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import httpx2
 import pytest
@@ -38,6 +39,13 @@ POST = {"messages": [{"emails": ["ann@example.com"], "subject": "s", "content": 
 @pytest.fixture
 def api(tmp_path):
     with running(tmp_path) as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory):
+    """Answer one process for all those who leave it as it was."""
+    with running(tmp_path_factory.mktemp("api")) as process:
         yield process
 
 
@@ -123,16 +131,16 @@ def test_the_suppression_list_over_the_wire(api):
     assert [wish.emails for wish in api.neighbours.kinds(ReleaseAtSes)] == [("ann@example.com",)]
 
 
-def test_head_and_the_missing_banner(api):
-    answer = api.client.head("/health")
+def test_head_and_the_missing_banner(standing):
+    answer = standing.client.head("/health")
     assert (answer.status_code, answer.content) == (200, b"")
     assert "server" not in answer.headers
 
 
-def test_a_large_list_goes_over_the_wire(api):
+def test_a_large_list_goes_over_the_wire(standing):
     emails = [f"user{n}@example.com" for n in range(10_000)]
     mail = {"emails": emails, "subject": "s", "content": "<p>x</p>" * 1_000_000}
-    answer = api.client.post("/v1/messages", json={"messages": [mail]})
+    answer = standing.client.post("/v1/messages", json={"messages": [mail]})
     assert answer.json().get("success") == 10_000, answer.text
 
 
@@ -281,81 +289,115 @@ def test_the_log_holds_no_secret(api):
 # Connections
 
 
-def test_a_head_without_end_is_refused_at_its_limit(api):
+class Ending(NamedTuple):
+    """What a connection was answered, and after how many seconds it was closed."""
+
+    said: bytes
+    seconds: float
+
+
+EARLY = {
+    b"415": head("POST /v1/messages HTTP/1.1", "Content-Length: 3000000000"),
+    b"413": head(
+        "POST /v1/messages HTTP/1.1",
+        "Content-Type: application/json",
+        "Content-Length: 3000000000",
+    ),
+    b"401": b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000000\r\n\r\n",
+}
+SAID = {
+    "nothing": [b""],
+    "half a head": [b"GET /health HTTP/1.1\r\nHost: x\r\n"],
+    "one request": [head("GET /health HTTP/1.1")],
+    "a body, late": [head("POST /v1/messages HTTP/1.1", "Content-Length: 10"), b"0123456789"],
+    **{status: [start + b" " * 500_000] for status, start in EARLY.items()},
+}
+"""What is said on a connection; what stands behind the first is said after its answer."""
+
+
+@pytest.fixture(scope="module")
+def endings(standing):
+    """Say each of these on a connection of its own; all are then waited for together."""
+
+    def wait(first: bytes, *later: bytes) -> Ending:
+        with standing.connect() as connection:
+            connection.sendall(first)
+            for said in later:
+                answer = b""
+                while not answer.endswith(b"}"):
+                    answer += connection.recv(65536)
+                assert answer.startswith(b"HTTP/1.1 415")
+                connection.sendall(said)
+            began = time.monotonic()
+            return Ending(read_all(connection), time.monotonic() - began)
+
+    with ThreadPoolExecutor(len(SAID)) as pool:
+        yield {what: pool.submit(wait, *said) for what, said in SAID.items()}
+
+
+@pytest.mark.parametrize("what", ["nothing", "half a head"])
+def test_a_client_that_says_nothing_is_cut_off(endings, what):
+    ending = endings[what].result()
+    assert ending.said == b""
+    assert 8 < ending.seconds < 13
+
+
+def test_a_connection_between_requests_is_closed_after_a_while(endings):
+    ending = endings["one request"].result()
+    assert b'{"status":"ok"}' in ending.said
+    assert 4 < ending.seconds < 7
+
+
+@pytest.mark.parametrize("status", EARLY)
+def test_an_early_answer_is_read_by_a_client_that_is_still_sending(endings, status):
+    assert endings[status].result().said.startswith(b"HTTP/1.1 " + status)
+
+
+def test_a_body_that_ends_after_an_early_answer_leaves_the_connection_usable(standing):
+    with standing.connect() as connection:
+        connection.sendall(head("POST /v1/messages HTTP/1.1", "Content-Length: 10"))
+        until(lambda: connection.recv(65536).startswith(b"HTTP/1.1 415"))
+        # The next request says that it is the last, so that its answer ends the connection.
+        last = head("GET /health HTTP/1.1", "Connection: close")
+        connection.sendall(b"0123456789" + last)
+        assert b'{"status":"ok"}' in read_all(connection)
+
+
+def test_after_an_early_answer_an_idle_connection_has_its_time(endings):
+    ending = endings["a body, late"].result()
+    assert ending.said == b""
+    assert ending.seconds > 4
+
+
+def test_a_head_without_end_is_refused_at_its_limit(standing):
     for start in (head("GET /health HTTP/1.1")[:-2] + b"X-Long: ", b"GET /", b"X" * 10):
-        with api.connect() as connection:
+        with standing.connect() as connection:
             connection.sendall(start + b"x" * 40_000)
             answer = read_all(connection)
         assert answer.startswith((b"HTTP/1.1 431", b"HTTP/1.1 400"))
         assert b'"code":"' in answer
 
 
-def test_a_head_that_is_whole_and_too_large_is_a_431(api):
-    answer = api.client.get("/health", headers={f"X-{n}": "x" * 1000 for n in range(20)})
+def test_a_head_that_is_whole_and_too_large_is_a_431(standing):
+    answer = standing.client.get("/health", headers={f"X-{n}": "x" * 1000 for n in range(20)})
     assert answer.status_code == 431
     assert answer.json()["code"] == "head_too_large"
-    assert api.client.get("/health", headers={"X-A": "x" * 12_000}).status_code == 200
+    assert standing.client.get("/health", headers={"X-A": "x" * 12_000}).status_code == 200
 
 
-@pytest.mark.parametrize("start", [b"", b"GET /health HTTP/1.1\r\nHost: x\r\n"])
-def test_a_client_that_says_nothing_is_cut_off(api, start):
-    with api.connect() as connection:
-        connection.sendall(start)
-        began = time.monotonic()
-        assert read_all(connection) == b""
-        assert 8 < time.monotonic() - began < 13
-
-
-def test_a_connection_between_requests_is_closed_after_a_while(api):
-    with api.connect() as connection:
-        connection.sendall(head("GET /health HTTP/1.1"))
-        began = time.monotonic()
-        assert b'{"status":"ok"}' in read_all(connection)
-        assert 4 < time.monotonic() - began < 7
-
-
-def test_an_early_answer_is_read_by_a_client_that_is_still_sending(api):
-    for start, status in (
-        (head("POST /v1/messages HTTP/1.1", "Content-Length: 3000000000"), b"415"),
-        (
-            head(
-                "POST /v1/messages HTTP/1.1",
-                "Content-Type: application/json",
-                "Content-Length: 3000000000",
-            ),
-            b"413",
-        ),
-        (b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000000\r\n\r\n", b"401"),
-    ):
-        with api.connect() as connection:
-            connection.sendall(start + b" " * 500_000)
-            answer = read_all(connection)
-        assert answer.startswith(b"HTTP/1.1 " + status)
-
-
-def test_a_body_that_ends_after_an_early_answer_leaves_the_connection_usable(api):
-    with api.connect() as connection:
-        connection.sendall(head("POST /v1/messages HTTP/1.1", "Content-Length: 10"))
-        until(lambda: connection.recv(65536).startswith(b"HTTP/1.1 415"))
-        connection.sendall(b"0123456789" + head("GET /health HTTP/1.1"))
-        began = time.monotonic()
-        assert b'{"status":"ok"}' in read_all(connection)
-        assert time.monotonic() - began > 4
-
-
-def test_an_endless_chunked_body_is_refused_at_the_limit(api):
+def test_an_endless_chunked_body_is_refused_at_the_limit(standing):
     def chunks():
         while True:
             yield b" " * 65536
 
     headers = {"Content-Type": "application/json"}
     try:
-        answer = api.client.post("/v1/messages", content=chunks(), headers=headers)
+        answer = standing.client.post("/v1/messages", content=chunks(), headers=headers)
     except (httpx2.WriteError, httpx2.ReadError):
         pass  # closed while still sending: as good
     else:
         assert answer.status_code == 413
-    assert api.client.get("/health").status_code == 200
+    assert standing.client.get("/health").status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -371,8 +413,8 @@ def test_an_endless_chunked_body_is_refused_at_the_limit(api):
     ],
     ids=["tls", "nul", "negative", "two lengths", "smuggled", "nul in header", "huge length"],
 )
-def test_what_is_no_http_is_a_400_and_closed(api, raw):
-    with api.connect() as connection:
+def test_what_is_no_http_is_a_400_and_closed(standing, raw):
+    with standing.connect() as connection:
         connection.sendall(raw)
         answer = read_all(connection)
     assert answer.startswith(b"HTTP/1.1 400")

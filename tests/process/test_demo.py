@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,12 @@ import pytest
 from shared.wire import run_folder
 
 ROOT = Path(__file__).resolve().parents[2]
+HEEDFUL = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+"""Becomes a command that heeds Ctrl-C, though this suite may run where it is ignored."""
 
 
 @pytest.fixture
@@ -22,7 +28,7 @@ def demo(tmp_path):
 
     def go(*arguments: str) -> subprocess.Popen:
         process = subprocess.Popen(
-            [ROOT / "scripts/demo", *arguments],
+            [sys.executable, "-c", HEEDFUL, ROOT / "scripts/demo", *arguments],
             env={
                 **{k: v for k, v in os.environ.items() if not k.startswith("AWS_")},
                 "SES_SENDER_PYTHON": sys.executable,
@@ -65,7 +71,8 @@ def test_an_interrupt_in_the_middle_stops_everything_it_started(demo, tmp_path):
     pids = {int(path.read_text()) for path in run_folder(folder).glob("*.lock")}
     assert len(pids) >= 8
     process.send_signal(signal.SIGINT)
-    time.sleep(0.2)
+    while all(Path(f"/proc/{pid}").exists() for pid in pids):
+        threading.Event().wait(0.05)
     process.send_signal(signal.SIGINT)  # impatience changes nothing
     process.communicate(timeout=100)
     assert process.returncode == 130

@@ -8,11 +8,14 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from shared.wire import run_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "scripts"
@@ -79,7 +82,20 @@ def until(condition: Callable[[], bool], log: Path, seconds: float = 40.0) -> No
     give_up = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < give_up, log.read_text()[-5000:]
-        time.sleep(0.2)
+        threading.Event().wait(0.1)
+
+
+def ends_well(process: subprocess.Popen, ctl: Path, log: Path) -> None:
+    """Stop a supervisord, which looks around once a second or when somebody knocks."""
+
+    def has_ended() -> bool:
+        with contextlib.closing(socket.socket(socket.AF_UNIX)) as knock:
+            knock.connect_ex(str(ctl))
+        return process.poll() is not None
+
+    process.send_signal(signal.SIGTERM)
+    until(has_ended, log, 60)
+    assert process.returncode == 0
 
 
 def picture(settings: dict[str, str]) -> dict:
@@ -115,8 +131,7 @@ def test_an_installation_starts_is_seen_is_not_started_twice_and_stops_in_order(
         assert again.returncode == 75
         assert "already running" in again.stderr
 
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        ends_well(process, run_folder(tmp_path / "data") / "ctl.sock", log)
     said = log.read_text()
     order = [said.index(f"stopped: {name}") for name in ("api", "sender-0", "writer", "monitor")]
     assert order == sorted(order)
@@ -143,8 +158,7 @@ def test_a_bare_supervisord_needs_a_dotenv_beside_it_and_nothing_else(settings, 
     with started(command, environment({}), log) as process:
         until(lambda: all_live(settings), log)
         assert (tree / "data" / "ses-sender.db").exists()
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        ends_well(process, tree / ".supervisor.sock", log)
     assert not (tree / ".supervisor.sock").exists()
 
 

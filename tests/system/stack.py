@@ -66,6 +66,7 @@ class Stack:
         self.supervisord: subprocess.Popen[bytes] | None = None
         self.amazon: subprocess.Popen[bytes] | None = None
         self.log = folder / "supervisord.log"
+        self.ctl = folder / "nobody-listens"
         self.environment = self._environment() | environment
         self.http = httpx2.Client(base_url=self.url, headers={"X-API-KEY": KEY}, timeout=30)
         self.ses = httpx2.Client(base_url=self.simulator_url, timeout=30)
@@ -114,7 +115,10 @@ class Stack:
         data.mkdir(parents=True, exist_ok=True)
         (self.folder / "env").touch()
         conf = launch.write(wire.run_folder(data), self.workers)
+        self.ctl = conf.with_name("ctl.sock")
+        self.ctl.unlink(missing_ok=True)  # a killed one leaves it
         self.spawn([sys.executable, "-m", "supervisor.supervisord", "-c", str(conf)])
+        until("supervisord listens", self._knock, 20)
 
     def spawn(self, command: list[str], cwd: Path = ROOT) -> None:
         """Start the simulator, where it is wanted, and a command that is or becomes supervisord."""
@@ -129,6 +133,11 @@ class Stack:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+    def _knock(self) -> bool:
+        """Wake supervisord, which looks around once a second or when there is something to hear."""
+        with contextlib.closing(socket.socket(socket.AF_UNIX)) as visitor:
+            return visitor.connect_ex(str(self.ctl)) == 0
 
     def stop_simulator(self) -> None:
         """SIGTERM to the stand-in: from now on nobody answers there."""
@@ -168,9 +177,16 @@ class Stack:
         """SIGTERM to supervisord; wait until everything has drained."""
         assert self.supervisord is not None
         self.supervisord.terminate()
-        code = self.supervisord.wait(timeout=60)
+        until("supervisord has ended", self.has_ended)
+        code = self.supervisord.wait()
         self.supervisord = None
         return code
+
+    def has_ended(self) -> bool:
+        """Tell whether supervisord has ended, and let it look around at once if it has not."""
+        assert self.supervisord is not None
+        self._knock()
+        return self.supervisord.poll() is not None
 
     def halt(self) -> None:
         """Stop as `stop` does, but in three waves: supervisord takes a second for each group."""
@@ -181,9 +197,10 @@ class Stack:
         self._terminate(lambda name: name != "writer")
         self._terminate(lambda _: True)
         try:
-            self.supervisord.wait(timeout=45)
-        except subprocess.TimeoutExpired:
+            until("supervisord has ended", self.has_ended, 45)
+        except AssertionError:
             os.killpg(self.supervisord.pid, signal.SIGKILL)
+        self.supervisord.wait()
         self.supervisord = None
 
     def close(self) -> None:
@@ -200,8 +217,8 @@ class Stack:
 
     def _terminate(self, is_meant: Callable[[str], bool]) -> None:
         """SIGTERM to some processes; wait until they have drained."""
-        meant = {name: pid for name, pid in self.pids().items() if is_meant(name)}
-        meant.pop("simulator", None)
+        pids = self.pids().items()
+        meant = {n: pid for n, pid in pids if is_meant(n) and not n.startswith("simulator")}
         for pid in meant.values():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)

@@ -161,6 +161,7 @@ def test_ten_wrong_settings_are_ten_sentences_before_anything_starts(make_stack)
 def test_under_supervisord_wrong_settings_are_an_end_and_no_endless_restart(make_stack, tmp_path):
     stack = make_stack(simulator=False, **WRONG)
     stack.environment.pop("SES_SENDER_ENV_FILE")
+    stack.ctl = tmp_path / "tree/.supervisor.sock"
     stack.spawn(bare(checkout(tmp_path / "tree")), Path("/"))
     ended = re.compile(r"INFO exited: (\S+) \(exit status 78; expected\)")
     names = {*PROCESSES, "sender-0", "sender-1"}
@@ -183,6 +184,7 @@ def test_a_busy_port_is_named_and_waited_for(make_stack):
         assert refused.returncode == 78
         assert f"SERVER_PORT: 127.0.0.1 port {stack.port} is not to be had" in refused.stderr
         data.mkdir(exist_ok=True)
+        stack.ctl = stack.folder / "tree/.supervisor.sock"
         stack.spawn(bare(checkout(stack.folder / "tree")), Path("/"))
         until("the log names it", lambda: f"{stack.port}" in stack.log.read_text())
         until("it is tried again", lambda: stack.log.read_text().count("spawned: 'api'") >= 2)
@@ -198,6 +200,7 @@ def test_a_bare_supervisord_in_another_folder_with_exported_settings_sends(make_
     for name in ("SES_SENDER_ENV_FILE", "SENDER_WORKERS"):
         stack.environment.pop(name, None)
     tree = checkout(tmp_path / "tree")
+    stack.ctl = tree / ".supervisor.sock"
     stack.spawn(bare(tree), Path("/"))
     sends(stack)
     assert stack.stop() == 0
@@ -214,6 +217,7 @@ def test_paths_longer_than_a_socket_may_have(make_stack, tmp_path):
     shutil.copy(ROOT / "supervisord.conf", tree)
     stack = make_stack(DATA_DIR=str(data), STATS_SOCKET=f"tcp://127.0.0.1:{free_port()}")
     (stack.folder / "env").touch()
+    stack.ctl = run_folder(data) / "ctl.sock"
     stack.spawn([sys.executable, "-m", "scripts.launch", "run"], tree)
     sends(stack)
     assert (data / "ses-sender.db").exists()
@@ -232,7 +236,8 @@ def test_everything_stops_in_order_and_drains(make_stack, number):
     stack.post([f"u{n}@example.com" for n in range(2000)])
     until("some are sent", lambda: stack.counts().get("Sent", 0) > 100)
     stack.supervisord.send_signal(number)
-    assert stack.supervisord.wait(60) == 0
+    until("all have ended", stack.has_ended)
+    assert stack.supervisord.wait() == 0
     stack.supervisord = None
     said = re.findall(r" stopped: (\S+) \((.+)\)", stack.log.read_text())
     groups = [name.partition("-")[0] for name, _ in said]
