@@ -81,10 +81,10 @@ class Stage:
                 preexec_fn=_die_with_us,  # noqa: PLW1509 - we have no threads
             )
         self._until("supervisord", lambda: launch.is_running(run_folder))
-        control = _control(run_folder)
-        control.startProcess("simulator", False)  # noqa: FBT003 - do not wait
+        remote = control(run_folder)
+        remote.startProcess("simulator", False)  # noqa: FBT003 - do not wait
         self._until("the simulator", lambda: self.ask_simulator("health")["simulator"] is True)
-        control.startAllProcesses(False)  # noqa: FBT003 - do not wait
+        remote.startAllProcesses(False)  # noqa: FBT003 - do not wait
         self._until("the API", self._is_ready)
         self._wire_up()
 
@@ -179,7 +179,7 @@ class Stage:
             return
         if idle:
             with contextlib.suppress(OSError, http.client.HTTPException):
-                _control(wire.run_folder(self.folder)).stopAllProcesses(False)  # noqa: FBT003 - do not wait
+                control(wire.run_folder(self.folder)).stopAllProcesses(False)  # noqa: FBT003 - do not wait
         self._supervisord.send_signal(signal.SIGTERM)
         try:
             self._supervisord.wait(STOP_S)
@@ -220,7 +220,8 @@ def free_ports(*wanted: int) -> Iterator[int]:
             yield probe.getsockname()[1]
 
 
-def _control(run_folder: Path) -> Any:
+def control(run_folder: Path) -> Any:
+    """Answer the remote control of the supervisord in that folder."""
     transport = SupervisorTransport(None, None, f"unix://{run_folder / 'ctl.sock'}")
     return xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport).supervisor
 

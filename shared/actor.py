@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from shared import clock, config, log, wire
+from shared import clock, config, crash, log, wire
 from shared.clock import Now
 from shared.config import Settings
 from shared.errors import AlreadyRunningError, SettingsError
@@ -210,6 +210,8 @@ def prepare(process: str) -> tuple[Settings, Wire, Lock]:
     """
     try:
         settings = config.load()
+        crash_at = config.merged().get("CRASH_AT", "")
+        crash.arm(crash_at, settings.data_dir, simulated=config.is_simulated())
     except SettingsError as error:
         print(f"{process}: the settings are wrong:", *error.faults, sep="\n  ", file=sys.stderr)  # noqa: T201
         # supervisord ignores the exit code of a process that ends within startsecs.

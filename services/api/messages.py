@@ -17,6 +17,7 @@ from services.api.reads import Reads
 from services.api.refusal import Fault, RefusalError, unavailable, wrong
 from services.api.replies import stored_reply
 from services.api.submission import Checked
+from shared import crash
 from shared.clock import Now
 from shared.domain import SubmissionId
 from shared.errors import StoreError
@@ -61,8 +62,10 @@ class Messages:
             checked = await self._check(raw, began)
         if checked.times.passed and sealed is None:
             raise wrong(checked.times.passed)
+        crash.point("api.checked")
         with self._running.hold(sealed):
             stored = await self._store(self._submit(checked, sealed, began), octets, checked)
+        crash.point("api.stored")
         more = {"ids": ids(stored, checked)} if wants_ids else {}
         return stored_reply(stored, self._zone, checked.times.expires_at, more)
 

@@ -9,6 +9,7 @@ from services.broker.demand import Petitioner
 from services.broker.lanes import Lanes
 from services.broker.pace import WINDOW_S, Pace, chunk_at
 from services.broker.throttle import Slowdown
+from shared import crash
 from shared.actor import Actor
 from shared.clock import Now
 from shared.protocol import Demand, Message, Permit, Permits, RateDigest, Throttled
@@ -74,6 +75,8 @@ class BrokerActor(Actor):
         if self._rate != self._pace.rate and self._rate > 0:
             self._pace.change(self._rate, now.mono)
         granted = self._grant(now.mono)
+        if granted:
+            crash.point("broker.granted")
         return [
             self._tell(sender, granted.get(sender, ()), now.mono)
             for sender, known in self._petitioners.items()

@@ -13,7 +13,7 @@ from services.results.posts import Post, Posts
 from services.results.refusal import Refusal
 from services.results.tally import Tally
 from services.results.trust import Sealed, Trust
-from shared import actor, log
+from shared import actor, crash, log
 from shared.clock import Now
 from shared.errors import StoreError
 from shared.protocol import (
@@ -232,6 +232,7 @@ class Results(actor.Actor):
             return []
         self._record_at = now.mono + _BUNDLE_S
         fresh, self._fresh = self._fresh, []
+        crash.point("results.verified")
         return self._record(fresh, now)
 
     def _record(self, posts: list[Post], now: Now) -> list[Letter]:
@@ -255,6 +256,7 @@ class Results(actor.Actor):
             if ended is None or not isinstance(ended.work, EventPost):
                 continue
             if why is None:
+                crash.point("results.recorded")
                 letters.append(self._posts.answer(ended.id, ended.reply_to, 200))
             else:
                 letters.append(self._refuse(ended, why, now))

@@ -10,6 +10,7 @@ from services.scheduler.backlog import Backlog, Line
 from services.scheduler.claims import OpenClaim, OpenClaims
 from services.scheduler.lanes import Lanes
 from services.scheduler.room import Bench
+from shared import crash
 from shared.actor import Actor
 from shared.clock import Now, new_epoch
 from shared.protocol import (
@@ -135,6 +136,8 @@ class SchedulerActor(Actor):
             if claim is not None:
                 self._take_answer(claim, claimed, now)
                 assigned[claim.claim.sender] += claimed.jobs
+        if assigned:
+            crash.point("scheduler.claimed")
         return [
             Letter(sender, Assign(self._benches[sender].epoch, tuple(jobs)))
             for sender, jobs in assigned.items()

@@ -15,7 +15,7 @@ from services.sender.render import Letterhead, single_body
 from services.sender.reply import Ending
 from services.sender.ses import Way
 from services.sender.side import SideThread
-from shared import clock, log
+from shared import clock, crash, log
 from shared.actor import Actor
 from shared.clock import Now
 from shared.errors import StorageFullError
@@ -104,7 +104,9 @@ class Shell(Actor):
             call = self._sender.next_call(now)
             if call is None:
                 return
+            crash.point("sender.gated")
             if self._note_begin(call, now):
+                crash.point("sender.begun")
                 self._start(call)
             else:
                 self._sender.withhold(call, now)
@@ -141,10 +143,12 @@ class Shell(Actor):
             self.ring()
             return
         ending = await sent
+        crash.point("sender.answered")
         now = clock.read()
         self._sender.finished(call, ending, now)
         # At once, not with the next turn: until it is written only this process knows the answer.
         self._keep_journal(now)
+        crash.point("sender.journalled")
         self.ring()
 
     def _keep_journal(self, now: Now) -> None:

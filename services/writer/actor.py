@@ -10,7 +10,7 @@ from services.writer.account import Account
 from services.writer.apply import Rules, apply
 from services.writer.book import Book
 from services.writer.refusal import Refusals, divide, refuse
-from shared import log
+from shared import crash, log
 from shared import protocol as p
 from shared.actor import Actor
 from shared.clock import Now
@@ -146,7 +146,9 @@ class WriterActor(Actor):
                 letters += answers
                 moved = [total + count for total, count in zip(moved, counts, strict=True)]
                 changed |= work
+            crash.point("writer.before_commit")
             self._store.commit()
+            crash.point("writer.after_commit")
         except StorageFullError as error:
             self._undo(error)
             return self._refuse_all(taken, now), set()

@@ -7,6 +7,7 @@ from services.writer import claims, expiry, moves
 from services.writer.book import Book
 from services.writer.expiry import STEP_ROWS
 from services.writer.moves import Batch
+from shared import crash
 from shared.domain import Cause, State
 from shared.store.write import ids
 
@@ -41,6 +42,7 @@ class Sweeps:
             return False
         self._after[self._turn] = row[0]
         step(book, row[0])
+        crash.point("writer.sweeping")
         return True
 
 

@@ -251,7 +251,7 @@ def test_every_dependency_is_pinned_exactly_and_no_index_is_named():
     assert names <= set(pins)
 
 
-@pytest.mark.parametrize("name", ["setup", "run", "ctl", "demo", "test", "check", "stats"])
+@pytest.mark.parametrize("name", ["setup", "run", "ctl", "demo", "test", "check", "stats", "bench"])
 def test_every_script_can_be_run_from_anywhere(name):
     path = ROOT / "scripts" / name
     assert path.stat().st_mode & 0o111
