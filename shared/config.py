@@ -54,7 +54,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     ses_send_api: str = "auto"
     """`single` (SendEmail), `bulk` (SendBulkEmail), or `auto`: bulk from 160/s up."""
     ses_client: str = "async"
-    """`async` (aiohttp, signed by botocore) or `boto3` (the plain client)."""
+    """`async` (signed by botocore) or `boto3` (the plain client)."""
     urgent_share: Annotated[float, Meta(ge=0.1, le=0.99)] = 0.9
     """Part of the rate that urgent mail may take while bulk mail waits."""
     pause_at_bounce_rate: Share = 0.08

@@ -3,15 +3,15 @@ import sys
 
 import uvloop
 
+from services.sender import http
 from services.sender.actor import Sender
-from services.sender.aws import Aws
-from services.sender.http import Post
+from services.sender.aws import Aws, Endpoint
 from services.sender.journal import Journal
 from services.sender.lane import MOST_IN_AIR
 from services.sender.outcome import bare_address
 from services.sender.plain import MOST_THREADS, PlainClient
 from services.sender.render import Letterhead
-from services.sender.ses import SignedPost, Way
+from services.sender.ses import Post, SignedPost, Way
 from services.sender.shell import Shell
 from services.sender.side import AccountWatch, SideThread
 from services.sender.voice import Terms
@@ -73,7 +73,16 @@ async def open_way(settings: Settings, aws: Aws) -> Way:
     endpoint = await asyncio.to_thread(aws.endpoint)
     # The first signature loads what all later ones have at hand; no mail shall wait for that.
     aws.sign(endpoint, endpoint.url, b"{}")
-    return SignedPost(aws, endpoint, Post(aws.tls(), endpoint.proxy, MOST_IN_AIR))
+    return SignedPost(aws, endpoint, open_post(aws, endpoint))
+
+
+def open_post(aws: Aws, endpoint: Endpoint) -> Post:
+    """Open what carries signed requests; aiohttp knows the ways of proxies, at its price."""
+    if endpoint.proxy is None:
+        return http.Post(endpoint.url, aws.tls())
+    from services.sender.proxied import ProxiedPost
+
+    return ProxiedPost(endpoint.url, aws.tls(), endpoint.proxy, MOST_IN_AIR)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from collections.abc import Coroutine
 from typing import Any, Protocol
 
 from services.sender.aws import Aws, Endpoint
-from services.sender.http import Post
 from services.sender.reply import Ending, Reply
 
 SINGLE_PATH = "/v2/email/outbound-emails"
@@ -25,8 +24,18 @@ class Way(Protocol):
         """Let go of connections."""
 
 
+class Post(Protocol):
+    """Takes signed requests to one host."""
+
+    def send(self, path: str, headers: dict[str, str], body: bytes) -> Coroutine[Any, Any, Ending]:
+        """Start one request."""
+
+    async def close(self) -> None:
+        """Let go of connections."""
+
+
 class SignedPost:
-    """Signs with botocore and sends with aiohttp."""
+    """Signs with botocore and posts."""
 
     def __init__(self, aws: Aws, endpoint: Endpoint, post: Post) -> None:
         self._aws = aws
@@ -37,11 +46,11 @@ class SignedPost:
     def send(self, body: bytes, *, is_bulk: bool) -> Coroutine[Any, Any, Ending]:
         """Sign at once, while the caller still holds the clock, and send."""
         self._keep_credentials()
-        url = self._endpoint.url + (BULK_PATH if is_bulk else SINGLE_PATH)
-        headers = self._aws.sign(self._endpoint, url, body)
+        path = BULK_PATH if is_bulk else SINGLE_PATH
+        headers = self._aws.sign(self._endpoint, self._endpoint.url + path, body)
         if headers is None:
             return _unsigned(self._aws.trouble)
-        return self._post.send(url, headers, body)
+        return self._post.send(path, headers, body)
 
     def _keep_credentials(self) -> None:
         """Refresh them off the loop, minutes before they expire; those at hand are used so long."""
