@@ -11,7 +11,7 @@ from services.sender.lane import MOST_IN_AIR
 from services.sender.outcome import bare_address
 from services.sender.plain import MOST_THREADS, PlainClient
 from services.sender.render import Letterhead
-from services.sender.ses import Post, SignedPost, Way
+from services.sender.ses import BULK_PATH, SINGLE_PATH, Post, SignedPost, Way
 from services.sender.shell import Shell
 from services.sender.side import AccountWatch, SideThread
 from services.sender.voice import Terms
@@ -71,8 +71,9 @@ async def open_way(settings: Settings, aws: Aws) -> Way:
     if settings.ses_client == "boto3":
         return await asyncio.to_thread(PlainClient, aws)
     endpoint = await asyncio.to_thread(aws.endpoint)
-    # The first signature loads what all later ones have at hand; no mail shall wait for that.
-    aws.sign(endpoint, endpoint.url, b"{}")
+    # The first signatures make what all later ones have at hand; no mail shall wait for that.
+    for path in (SINGLE_PATH, BULK_PATH):
+        aws.sign(endpoint, endpoint.url + path, b"{}")
     return SignedPost(aws, endpoint, open_post(aws, endpoint))
 
 

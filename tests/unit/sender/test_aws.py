@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+from botocore.auth import SigV4Auth
 from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import (
     ConnectTimeoutError,
@@ -15,7 +16,7 @@ from botocore.exceptions import (
 from botocore.session import Session
 from botocore.stub import Stubber
 
-from services.sender import plain, ses, side
+from services.sender import plain, ses, side, signing
 from services.sender.aws import Aws
 from services.sender.bulk import bulk_body
 from services.sender.outcome import judge_single
@@ -93,6 +94,75 @@ def test_without_keys_the_credential_chain_is_asked(environment, tmp_path):
     )
     environment.setenv("AWS_PROFILE", "news")
     assert "AKIDPROFILE" in signature(aws())["Authorization"]
+
+
+def count_botocores(environment) -> list[str]:
+    """Answer a list that grows by a URL with each signature of botocore's own."""
+    signed = []
+    usual = SigV4Auth.add_auth
+
+    def add_auth(self, request):
+        signed.append(request.url)
+        usual(self, request)
+
+    environment.setattr(SigV4Auth, "add_auth", add_auth)
+    return signed
+
+
+def test_botocore_signs_the_first_call_of_each_path_and_the_others_are_the_same(environment):
+    signed = count_botocores(environment)
+    found = aws(**KEYS)
+    endpoint = found.endpoint()
+    for path in ("/one", "/two", "/one", "/two", "/one"):
+        url = endpoint.url + path
+        headers = found.sign(endpoint, url, b"{}")
+        slowly = found._sign_slowly(found._frozen, endpoint, url, b"{}")
+        if headers["X-Amz-Date"] == slowly["X-Amz-Date"]:
+            assert headers == slowly
+    assert len(signed) - 5 == 2, "five were ours to compare"
+
+
+def test_another_day_and_other_credentials_are_signed_by_botocore_first(environment):
+    signed = count_botocores(environment)
+    expiring = Expiring()
+    endpoint = aws(**KEYS).endpoint()
+    url = endpoint.url + "/v2/email/outbound-emails"
+    environment.setattr(Session, "get_credentials", lambda _self: expiring)
+    found = aws()
+
+    def sign():
+        return found.sign(endpoint, url, b"")["Authorization"].partition("/")[0]
+
+    assert [sign(), sign()] == ["AWS4-HMAC-SHA256 Credential=AKID0"] * 2
+    assert len(signed) == 1
+    expiring.expire()
+    found.refresh()
+    assert [sign(), sign()] == ["AWS4-HMAC-SHA256 Credential=AKID1"] * 2
+    assert len(signed) == 2
+    keys, mould = found._moulds[url]
+    found._moulds[url] = (keys, mould._replace(day="20200101"))
+    sign()
+    assert len(signed) == 3
+
+
+def test_where_ours_would_be_another_botocore_signs_all(environment):
+    signed = count_botocores(environment)
+    environment.setattr(signing, "mould", lambda *_all: Other())
+    found = aws(**KEYS)
+    endpoint = found.endpoint()
+    url = endpoint.url + "/v2/email/outbound-emails"
+    assert found.sign(endpoint, url, b"") != {"Authorization": "other"}
+    found.sign(endpoint, url, b"")
+    assert len(signed) == 2
+
+
+class Other:
+    """What comes to other headers."""
+
+    day = ""
+
+    def headers(self, _stamp, _body):
+        return {"Authorization": "other"}
 
 
 def test_without_any_credentials_nothing_is_signed_and_the_reason_is_said():
