@@ -5,11 +5,11 @@ from collections import deque
 
 from shared.domain import MAX_RECIPIENTS_PER_CALL
 
-WINDOW_S = 1.0601
+WINDOW_S = 1.0621
 """Span in which at most R recipients are granted.
 
-A call starts up to 12 ms after its slot and reaches SES up to 48 ms later, so the calls of one
-second at SES have slots within 1.06 s. The last 0.1 ms swallows rounding.
+A call starts up to 12 ms after its slot and reaches SES up to 50 ms later, so the calls of one
+second at SES have slots within 1.062 s. The last 0.1 ms swallows rounding.
 """
 
 SHARE = 0.94
@@ -62,12 +62,17 @@ class Pace:
         self._logged = 0
 
     def change(self, rate: float, now: float) -> None:
-        """Go on at another rate; what is left of the current wait shrinks or grows with it."""
-        if self._next > now:
-            self._next = now + (self._next - now) * self.rate / rate
+        """Go on at another rate; what is left of the current wait shrinks or grows with it.
+
+        It grows to one recipient's at the most: what was granted ahead at a high rate is paid for
+        at that rate, and the log sees to the second that follows.
+        """
+        wait, former = self._next - now, self.rate
         self.rate = rate
         self._limit = limit_at(rate)
         self._seconds_each = 1.0 / (SHARE * rate)
+        if wait > 0:
+            self._next = now + min(wait * former / rate, max(wait, self._seconds_each))
 
     def rest(self, now: float) -> None:
         """Say that nobody waited until now: idle time is not saved up for a burst."""

@@ -112,7 +112,7 @@ class Sender(Actor):
         if message.sender_epoch == self._terms.epoch:
             self._rate, self._chunk = message.rate, message.chunk
             self._lane.most = most_in_call(message.rate)
-            self._hand.permits.take(message.permits, now)
+            self._hand.permits.take(message.permits, now, self._lane.most)
 
     def _outcomes_recorded(self, message: p.OutcomesRecorded, _now: float) -> None:
         if message.epoch == self._terms.epoch:

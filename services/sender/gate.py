@@ -4,7 +4,8 @@ An answer does not say which ask it answers, so it counts from the first ask of 
 earliest it can have been committed after. A round is asked once and, without an answer in half a
 second, again. A round that had to be asked twice may bring two answers, and the second could be
 taken for the answer of a later round that it does not belong to: such a round is therefore the
-job's last one. If it does not bring the job out in time, the job goes back as not sent.
+job's last one. If it does not bring the job out in time, the job goes back as not sent, as it does
+after any round that had no answer for as long as one is good.
 """
 
 import math
@@ -56,6 +57,9 @@ class GateAsks:
 
     def is_lost(self, now: float) -> bool:
         """Tell whether the job can no longer come through and must go back."""
-        if not self._last_round or self.is_open(now):
+        if self.is_open(now):
             return False
-        return self._first is None or now - self._first >= GOOD_FOR_S
+        if self._first is None:
+            return self._last_round
+        # Stopped when it was time to repeat it, this process may have asked but once.
+        return now - self._first >= GOOD_FOR_S

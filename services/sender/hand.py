@@ -13,14 +13,16 @@ from services.sender.gate import GateAsks
 from services.sender.lane import Lane
 from services.sender.permits import Air, Grant, Permits
 from services.sender.render import Cut
+from shared import crash
 from shared.domain import JobId
 from shared.protocol import Addressee, Gate, Job
 
-LATE_S = 0.012
-"""A permit may be used at most this much after its time: what the broker's window allows for."""
+LATE_S = 0.010
+"""A permit may be used at most this much after its time."""
 
-START_WITHIN_S = 0.020
-"""And its call must have begun this much after its time, whatever came in between."""
+START_WITHIN_S = 0.012
+"""And its call must have begun this much after its time, whatever came in between: so much the
+broker's window allows for."""
 
 SWEEP_S = 0.05
 """How often the asks of waiting jobs are looked through."""
@@ -45,6 +47,7 @@ class Call(NamedTuple):
     addressees: tuple[Addressee, ...]
     is_bulk: bool
     start_by: float = math.inf
+    ask: int = 0
 
     def alone(self) -> "Call":
         """The same call in the single lane, for its first recipient."""
@@ -79,6 +82,7 @@ class Hand:
 
     def take(self, job: Job, cut: Cut | None) -> None:
         """Take a job in, with its content if that is here."""
+        crash.point("sender.received", job.addressees)
         work = self.waiting[job.job] = Work(job, cut)
         self.urgent += job.urgent
         if cut is not None:
@@ -153,7 +157,7 @@ class Hand:
                 self.late.append(now - grant.not_before)
                 self._flying[grant.job] = self.waiting.pop(grant.job)
                 self.urgent -= work.job.urgent
-                call = call._replace(start_by=grant.not_before + START_WITHIN_S)
+                call = call._replace(start_by=grant.not_before + START_WITHIN_S, ask=grant.ask)
                 self.in_air[grant.job] = call
                 return call
             self.permits.void(grant.ask, now)
@@ -186,8 +190,8 @@ class Hand:
         del self.in_air[job], self._flying[job]
 
     def unmake(self, job: JobId, now: float) -> None:
-        """Let a job wait again whose call was not made: its gate is not used up."""
-        del self.in_air[job]
+        """Let a job wait again whose call was not made: its gate is not used up, nor its permit."""
+        self.permits.void(self.in_air.pop(job).ask, now)
         work = self.waiting[job] = self._flying.pop(job)
         self.urgent += work.job.urgent
         self._want(work, now)

@@ -76,9 +76,10 @@ class Journal:
         return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
     def append(self, entries: Iterable[Entry]) -> None:
-        """Add outcomes, or calls that begin, at the end."""
+        """Add outcomes, or calls that begin, at the end; nothing at all only tries the disk."""
         # After a torn line a line break comes first, or the next line would be lost with it.
         lines = (b"\n" if self._is_torn else b"") + b"".join(map(to_line, entries))
+        lines = lines or b"\n"  # an empty line is read as none
         try:
             written = os.write(self._fd, lines)
         except OSError as error:

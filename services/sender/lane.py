@@ -75,8 +75,12 @@ class Lane:
 
 
 def most_in_call(rate: float) -> int:
-    """Answer how many recipients a call may have at all: it must fit into one second at R."""
-    return max(1, min(MAX_RECIPIENTS_PER_CALL, math.floor(rate)))
+    """Answer how many recipients a call may have at all at R: twice as many as a job is made for.
+
+    Jobs made for a higher rate may be larger. R is kept up with calls of a fortieth of it; one of a
+    whole second's would wait until nothing else was granted for a second, longer than an ask lives.
+    """
+    return max(1, min(MAX_RECIPIENTS_PER_CALL, math.floor(rate / 40)))
 
 
 def share(rate: float, workers: int, most: int = MOST_IN_AIR) -> int:

@@ -114,8 +114,14 @@ class Permits:
         self._unused[ask] = now + UNUSED_FOR_S
         self._change += 1
 
-    def take(self, permits: Iterable[Permit], now: float) -> None:
-        """Take the permits of one frame, and ask anew where one must have been lost before."""
+    def take(
+        self, permits: Iterable[Permit], now: float, most: int = MAX_RECIPIENTS_PER_CALL
+    ) -> None:
+        """Take the permits of one frame, and ask anew where one must have been lost before.
+
+        So too where an ask is for more than `most` recipients: the rate has fallen since, and the
+        broker may have none for so many.
+        """
         newest = {True: 0, False: 0}
         for permit in permits:
             wish = self._wished(permit.ask)
@@ -130,7 +136,15 @@ class Permits:
             newest[wish.urgent] = max(newest[wish.urgent], permit.ask)
             self._change += 1
         for urgent, lane in self._lanes.items():
-            self._ask_anew([wish for ask, wish in lane.items() if ask < newest[urgent]], now)
+            self._ask_anew(
+                [
+                    wish
+                    for ask, wish in lane.items()
+                    if ask < newest[urgent] or wish.ask.recipients > most
+                ],
+                now,
+                most,
+            )
 
     def _wished(self, ask: int) -> Wish | None:
         return self._lanes[True].pop(ask, None) or self._lanes[False].pop(ask, None)

@@ -106,7 +106,7 @@ class Shell(Actor):
                 return
             crash.point("sender.gated")
             if self._note_begin(call, now):
-                crash.point("sender.begun")
+                crash.point("sender.begun", call.addressees)
                 self._start(call)
             else:
                 self._sender.withhold(call, now)
@@ -154,7 +154,8 @@ class Shell(Actor):
     def _keep_journal(self, now: Now) -> None:
         """Write new outcomes; while the disk refuses them, no call may start."""
         sender = self._sender
-        if sender.unwritten and now.mono >= self._journal_at:
+        # Halted for a call that could not be noted, there may be no outcome to try with.
+        if (sender.unwritten or sender.halted) and now.mono >= self._journal_at:
             try:
                 self._journal.append(sender.unwritten)
             except StorageFullError as error:

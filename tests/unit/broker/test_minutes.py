@@ -40,13 +40,14 @@ def test_calls_of_mixed_sizes(world, worst_second, rate):
 
 @pytest.mark.parametrize("rate", [1, 24, 500])
 def test_every_arrival_late_by_chance(world, heaviest, rate):
-    """The same as seen by SES's clock: start up to 12 ms late, network 0 to 48 ms."""
+    """The same as seen by SES's clock: start up to 12 ms late, network 0 to 50 ms."""
     w = world(rate)
     w.run(30.0)
-    arrivals = [(at + 0.06 * w.dice.random(), size) for at, size in w.calls]
+    arrivals = [(at + 0.062 * w.dice.random(), size) for at, size in w.calls]
     assert heaviest(arrivals, 1.0) <= rate
 
 
+@pytest.mark.against("K12")
 @pytest.mark.parametrize("rate", [1, 24, 100, 2000])
 def test_the_broker_killed_every_three_seconds(world, worst_second, rate):
     w = world(rate)
@@ -96,7 +97,7 @@ def test_a_rate_lowered_live(world, heaviest, before, after):
     w.digest_at = changed = w.time
     w.run(20.0)
     # Permits already out (40 ms ahead) belong to the old rate.
-    assert heaviest([call for call in w.calls if call[0] > changed + 0.04], 1.06) <= after
+    assert heaviest([call for call in w.calls if call[0] > changed + 0.04], 1.062) <= after
     # Ten seconds at 1/s hold nine or ten mails: one is as near as it gets.
     assert w.share(w.time - 10.0) + 1 / (10.0 * after) >= 0.93
 

@@ -9,6 +9,7 @@ def test_nothing_slows_down_by_itself():
     assert Slowdown().rate(24.0, 1e6) == 24.0
 
 
+@pytest.mark.against("E1")
 def test_a_refusal_halves_and_ten_seconds_give_a_twentieth_back():
     slow = Slowdown().throttled(1000.0)
     rates = [slow.rate(100.0, 1000.0 + after) for after in (0, 9.9, 10, 20, 99.9, 100, 500)]

@@ -1,5 +1,6 @@
 """One job's asks at the gate."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -61,6 +62,15 @@ def test_without_any_answer_the_job_goes_back_after_a_second():
     assert not gate.wants_ask(11.0)
     assert not gate.is_lost(10.99)
     assert gate.is_lost(11.0)
+
+
+@pytest.mark.against("K14")
+def test_k14_a_process_that_stood_still_when_it_was_time_to_repeat_gives_the_job_back():
+    gate = GateAsks()
+    gate.asked(10.0)
+    assert not gate.is_lost(10.99)
+    assert not gate.wants_ask(13.0)
+    assert gate.is_lost(13.0)
 
 
 @given(st.lists(st.tuples(st.floats(0.001, 2.0), st.floats(0.0, 3.0), st.booleans()), max_size=30))

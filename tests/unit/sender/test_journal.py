@@ -49,6 +49,7 @@ def test_calls_that_began_and_have_no_outcome_are_told(path):
     assert Journal(path).begun == []
 
 
+@pytest.mark.against("P2")
 def test_a_torn_end_is_ignored_at_every_byte_and_later_lines_count(path):
     whole, last = to_line(outcome(1)), to_line(outcome(2))
     path.parent.mkdir()
@@ -63,6 +64,7 @@ def test_a_torn_end_is_ignored_at_every_byte_and_later_lines_count(path):
         assert Journal(path).replayed == [*expected, outcome(3)]
 
 
+@pytest.mark.against("P2")
 def test_a_spoilt_line_costs_no_other(path):
     path.parent.mkdir()
     lines = [to_line(outcome(number)) for number in (1, 2, 3)]
@@ -75,6 +77,7 @@ def test_a_spoilt_line_costs_no_other(path):
         assert Journal(path).replayed == [outcome(1), outcome(3)]
 
 
+@pytest.mark.against("P1", "P2")
 def test_a_journal_of_zeros_after_a_power_cut_is_empty(path):
     path.parent.mkdir()
     path.write_bytes(bytes(4096))
@@ -103,6 +106,7 @@ def test_it_is_rewritten_with_what_is_left_when_it_grew_large(path, monkeypatch)
     assert Journal(path).replayed == [outcome(49), outcome(50)]
 
 
+@pytest.mark.against("D1")
 def test_a_full_disk_is_named_and_can_be_tried_again(path, monkeypatch):
     journal = Journal(path)
     journal.append([outcome(1)])
@@ -115,6 +119,19 @@ def test_a_full_disk_is_named_and_can_be_tried_again(path, monkeypatch):
     assert Journal(path).replayed == [outcome(1), outcome(2)]
 
 
+@pytest.mark.against("D1")
+def test_d1_nothing_at_all_tries_the_disk_and_is_read_as_nothing(path, monkeypatch):
+    journal = Journal(path)
+    journal.append([outcome(1)])
+    journal.append([])
+    assert Journal(path).replayed == [outcome(1)]
+    assert Journal(path).begun == []
+    monkeypatch.setattr(os, "write", lambda _fd, _raw: 0)
+    with pytest.raises(StorageFullError):
+        journal.append([])
+
+
+@pytest.mark.against("D1")
 def test_a_refusal_of_the_disk_says_why(path, monkeypatch):
     def refuse(_fd, _raw):
         raise OSError(28, "No space left on device")
@@ -132,6 +149,7 @@ def test_a_line_that_is_whole_but_means_nothing_is_skipped(path):
     assert Journal(path).replayed == [outcome(1)]
 
 
+@pytest.mark.against("D1")
 def test_without_room_for_a_second_copy_the_old_one_is_kept(path, monkeypatch):
     monkeypatch.setattr(journal_file, "COMPACT_AT", 1000)
     journal = Journal(path)

@@ -78,6 +78,6 @@ def test_a_quarter_second_of_work_waits_here(rate, workers, size, jobs):
     assert waiting_room(rate, workers, size) == jobs
 
 
-@pytest.mark.parametrize(("rate", "most"), [(0.5, 1), (1, 1), (7.9, 7), (500, 50)])
-def test_a_call_fits_into_one_second(rate, most):
+@pytest.mark.parametrize(("rate", "most"), [(0.5, 1), (79, 1), (500, 12), (5000, 50)])
+def test_a_call_is_at_most_a_fortieth_of_r(rate, most):
     assert most_in_call(rate) == most

@@ -93,6 +93,7 @@ SINGLE = [
 
 
 @pytest.mark.parametrize(("status", "code", "message", "verdict", "reason"), SINGLE)
+@pytest.mark.against("E1", "E4", "E6", "E7", "E8")
 def test_every_refusal_has_its_verdict(status, code, message, verdict, reason):
     found = judge_single(Reply(status, code, message), FROM)
     assert found.verdict is verdict
@@ -106,10 +107,12 @@ def test_a_message_id_means_accepted():
     )
 
 
+@pytest.mark.against("E3")
 def test_success_without_a_message_id_means_that_ses_may_have_it():
     assert judge_single(Reply(200), FROM).verdict is Verdict.UNKNOWN
 
 
+@pytest.mark.against("E2", "E3")
 def test_what_never_left_is_not_sent_and_what_may_have_left_is_unknown():
     assert judge_single(NoReply(left=False, detail="refused"), FROM).verdict is Verdict.NOT_SENT
     assert judge_single(NoReply(left=True, detail="reset"), FROM).verdict is Verdict.UNKNOWN
@@ -142,6 +145,7 @@ BULK = [
 ]
 
 
+@pytest.mark.against("E5")
 def test_every_status_of_a_bulk_answer_has_its_verdict_in_order():
     entries = tuple(
         Entry(status, error, "m" if status == "SUCCESS" else "") for status, error, _, _ in BULK
@@ -154,12 +158,14 @@ def test_every_status_of_a_bulk_answer_has_its_verdict_in_order():
 
 
 @pytest.mark.parametrize("entry", [Entry("SUCCESS"), Entry(""), Entry("SOMETHING_NEW", "", "m1")])
+@pytest.mark.against("E5")
 def test_an_entry_that_contradicts_itself_is_unknown(entry):
     found = judge_bulk(Reply(200, entries=(entry,)), 1, FROM)
     assert found[0].verdict is Verdict.UNKNOWN
 
 
 @pytest.mark.parametrize("entries", [None, (), (Entry("SUCCESS", "", "m"),) * 2])
+@pytest.mark.against("E5")
 def test_a_bulk_answer_of_the_wrong_length_makes_all_unknown(entries):
     found = judge_bulk(Reply(200, entries=entries), 3, FROM)
     assert [one.verdict for one in found] == [Verdict.UNKNOWN] * 3
@@ -199,6 +205,7 @@ def test_a_bulk_call_refused_as_such_fails_nobody(reply, kind):
         (Reply(500, "InternalFailure"), Verdict.UNKNOWN),
     ],
 )
+@pytest.mark.against("E5")
 def test_what_stops_a_whole_bulk_call_holds_for_each_of_its_mails(reply, verdict):
     assert [one.verdict for one in judge_bulk(reply, 2, FROM)] == [verdict] * 2
 
@@ -242,6 +249,7 @@ def test_the_name_of_an_error_loses_namespace_and_address():
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"null", b'{"MessageId":', b"\xff", b"[" * 100_000])
+@pytest.mark.against("E3")
 def test_an_unreadable_success_is_unknown(body):
     assert judge_single(read_reply(200, "", body), FROM).verdict is Verdict.UNKNOWN
 

@@ -126,6 +126,14 @@ def test_an_ask_that_waited_too_long_is_asked_anew_for_no_more_than_fits():
     assert permits.listing(room(9), 11.0) == ((), (Ask(2, 2), Ask(3, 5)), (1,))
 
 
+def test_an_ask_too_large_for_a_fallen_rate_is_cut_at_once():
+    permits = Permits()
+    permits.want(job(1), 25, 10.0, urgent=False)
+    permits.want(job(2), 2, 10.0, urgent=True)
+    permits.take((), 10.1, 3)
+    assert permits.listing(room(9), 10.1) == ((Ask(2, 2),), (Ask(3, 3),), (1,))
+
+
 def test_one_place_in_the_air_is_for_urgent_mail_alone():
     permits = Permits()
     for number in (1, 2, 3):
