@@ -27,6 +27,8 @@ def main() -> None:
         log.get("api").info("settings", **config.shown(settings))
         for remark in setting_rules.remarks(settings.api_key, simulated=simulated):
             log.get("api").warning(remark)
+        for remark in config.exposed(settings):
+            log.get("api").warning(remark)
         for spot in readiness.blind_spots(settings):
             log.get("api").warning(spot)
         log.get("api").info("started", pid=os.getpid())

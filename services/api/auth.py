@@ -48,6 +48,13 @@ class Proxies:
             return "unknown"
         return None if client.is_loopback else _counted(client)
 
+    def limited(self, peer: str) -> str | None:
+        """Answer for whom a connection counts; None for this machine and trusted proxies."""
+        client = _parse(peer)
+        if client is not None and self._trusts(client):
+            return None
+        return self.client(peer, ())
+
     def _trusts(self, address: IPv4Address | IPv6Address) -> bool:
         return any(address in network for network in self._networks)
 

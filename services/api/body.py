@@ -15,11 +15,11 @@ PATIENCE_S = 30.0
 class BodyRoom:
     """The memory that bodies on their way in may take together."""
 
-    def __init__(self, octets: int, largest: int, patience_s: float = PATIENCE_S) -> None:
+    def __init__(self, octets: int, largest: int) -> None:
         self.taken = 0
         self._octets = octets
         self._largest = largest
-        self._patience_s = patience_s
+        self._patience_s = PATIENCE_S
 
     @contextlib.asynccontextmanager
     async def body(self, request: Request) -> AsyncIterator[bytes]:

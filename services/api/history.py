@@ -12,7 +12,17 @@ from shared.clock import Now
 from shared.domain import LATTICE_FLOOR, SEEN_BITS, Feedback, State
 from shared.store.listing import Recipient, Story
 
-DECISIONS = frozenset({"cancelled", "expired", "resent", "resolved_sent", "retried", "suppressed"})
+DECISIONS = frozenset(
+    {
+        "cancelled",
+        "crashed_sender",
+        "expired",
+        "resent",
+        "resolved_sent",
+        "retried",
+        "suppressed",
+    }
+)
 """What the writer notes among the refusals though SES said nothing."""
 
 _MAYBE_DUPLICATE = 1

@@ -10,7 +10,8 @@ import uvicorn
 from typing_extensions import override
 
 from services.api.actor import Api
-from services.api.connection import Connection
+from services.api.auth import Proxies
+from services.api.connection import limited
 from services.api.envelope import Envelope
 from shared import log
 from shared.actor import Station
@@ -29,7 +30,7 @@ class Server(uvicorn.Server):
                 host=settings.server_host,
                 port=settings.server_port,
                 loop="uvloop",
-                http=Connection,
+                http=limited(Proxies(settings.trusted_proxies)),
                 ws="none",
                 lifespan="off",
                 log_config=None,

@@ -37,6 +37,7 @@ from shared.protocol import (
 from shared.wire import Budget, Letter, Lock, Wire
 
 KEY = "k" * 32
+_MAIN = "from services.api.__main__ import main; main()"
 
 
 def stored(submit: Submit) -> Stored:
@@ -147,7 +148,8 @@ class Neighbours:
 class Api:
     """The process, its address and its neighbours."""
 
-    def __init__(self, folder: Path, port: int = 0) -> None:
+    def __init__(self, folder: Path, port: int = 0, before: str = "") -> None:
+        """Start it; `before` is what its interpreter is told first."""
         self.port = port or free_port()
         self.neighbours = Neighbours(wire.run_folder(folder))
         environment = {
@@ -163,9 +165,8 @@ class Api:
         (folder / ".env").touch(0o600)
         self.log = folder / "api.log"
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "services.api"], env=environment, stderr=log
-            )
+            start = ["-c", f"{before}\n{_MAIN}"] if before else ["-m", "services.api"]
+            self.process = subprocess.Popen([sys.executable, *start], env=environment, stderr=log)
         self.client = httpx2.Client(
             base_url=f"http://127.0.0.1:{self.port}", headers={"X-API-KEY": KEY}, timeout=30
         )
@@ -181,9 +182,9 @@ class Api:
 
 
 @contextlib.contextmanager
-def running(folder: Path) -> Iterator[Api]:
+def running(folder: Path, before: str = "") -> Iterator[Api]:
     """Run the process until the test is over."""
-    api = Api(folder)
+    api = Api(folder, before=before)
     api.neighbours.start()
     try:
         until(lambda: _is_ready(api))

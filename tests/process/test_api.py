@@ -14,6 +14,7 @@ import pytest
 from shared.domain import RecipientId
 from shared.protocol import (
     CancelMail,
+    CancelTopic,
     CheckPost,
     EarOpen,
     LookUp,
@@ -180,6 +181,7 @@ def test_without_a_writer_it_is_a_503_and_ready_says_so(api):
     assert api.client.post("/v1/messages", json=POST).status_code == 200
 
 
+@pytest.mark.against("H49")
 def test_of_fifty_identical_posts_with_one_key_one_is_stored(api):
     seen = {}
 
@@ -268,6 +270,7 @@ def _refuses(api) -> bool:
     return False
 
 
+@pytest.mark.against("A28")
 def test_the_log_holds_no_secret(api):
     canary = "ann.canary@example.com"
     mail = {"emails": [canary], "subject": "canary-subject", "content": "canary-content"}
@@ -335,6 +338,7 @@ def endings(standing):
         yield {what: pool.submit(wait, *said) for what, said in SAID.items()}
 
 
+@pytest.mark.against("A6")
 @pytest.mark.parametrize("what", ["nothing", "half a head"])
 def test_a_client_that_says_nothing_is_cut_off(endings, what):
     ending = endings[what].result()
@@ -348,6 +352,7 @@ def test_a_connection_between_requests_is_closed_after_a_while(endings):
     assert 4 < ending.seconds < 7
 
 
+@pytest.mark.against("A3", "A5", "H14")
 @pytest.mark.parametrize("status", EARLY)
 def test_an_early_answer_is_read_by_a_client_that_is_still_sending(endings, status):
     assert endings[status].result().said.startswith(b"HTTP/1.1 " + status)
@@ -369,6 +374,7 @@ def test_after_an_early_answer_an_idle_connection_has_its_time(endings):
     assert ending.seconds > 4
 
 
+@pytest.mark.against("A6")
 def test_a_head_without_end_is_refused_at_its_limit(standing):
     for start in (head("GET /health HTTP/1.1")[:-2] + b"X-Long: ", b"GET /", b"X" * 10):
         with standing.connect() as connection:
@@ -378,6 +384,7 @@ def test_a_head_without_end_is_refused_at_its_limit(standing):
         assert b'"code":"' in answer
 
 
+@pytest.mark.against("A6")
 def test_a_head_that_is_whole_and_too_large_is_a_431(standing):
     answer = standing.client.get("/health", headers={f"X-{n}": "x" * 1000 for n in range(20)})
     assert answer.status_code == 431
@@ -385,6 +392,7 @@ def test_a_head_that_is_whole_and_too_large_is_a_431(standing):
     assert standing.client.get("/health", headers={"X-A": "x" * 12_000}).status_code == 200
 
 
+@pytest.mark.against("A5", "H15")
 def test_an_endless_chunked_body_is_refused_at_the_limit(standing):
     def chunks():
         while True:
@@ -400,18 +408,36 @@ def test_an_endless_chunked_body_is_refused_at_the_limit(standing):
     assert standing.client.get("/health").status_code == 200
 
 
+TLS_HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
+
+
+@pytest.mark.against("A7")
 @pytest.mark.parametrize(
     "raw",
     [
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-        b"\0" * 100,
+        pytest.param(TLS_HELLO, marks=pytest.mark.against("H73")),
+        pytest.param(b"\0" * 100, marks=pytest.mark.against("H73")),
+        pytest.param(b"\xf7\x03\x9c" * 50, marks=pytest.mark.against("H73")),
         b"GET /health HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
         b"POST /v1/messages HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"POST /v1/messages HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nGET /",
         b"POST / HTTP/1.1\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length : 5\r\n\r\nGET /",
+        b"POST / HTTP/1.1\r\nContent-Length: 5 5\r\n\r\nGET /",
+        b"POST / HTTP/1.1\r\nContent-Length: 0x5\r\n\r\nGET /",
         b"GET /health HTTP/1.1\r\nX: a\0b\r\n\r\n",
+        b"GET /health HTTP/1.1\r\nX: a\rX-API-KEY: b\r\n\r\n",
         b"POST / HTTP/1.1\r\nContent-Length: " + b"9" * 40 + b"\r\n\r\n",
+        b"CONNECT mail.example.com:443 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        pytest.param(
+            b"GET /\xff\xfe HTTP/1.1\r\nHost: x\r\n\r\n", marks=pytest.mark.against("H68")
+        ),
     ],
-    ids=["tls", "nul", "negative", "two lengths", "smuggled", "nul in header", "huge length"],
+    ids=repr,
 )
 def test_what_is_no_http_is_a_400_and_closed(standing, raw):
     with standing.connect() as connection:
@@ -421,6 +447,74 @@ def test_what_is_no_http_is_a_400_and_closed(standing, raw):
     assert b"nosniff" in answer
 
 
+@pytest.mark.against("A7")
+def test_a_body_with_a_bad_chunk_is_a_400_and_what_follows_is_no_request(standing):
+    heard = len(standing.neighbours.heard)
+    start = head("POST /v1/events/results HTTP/1.1", "Transfer-Encoding: chunked")
+    for chunk in (b"-1\r\n", b"0x1\r\nx\r\n", b"1\r\nxx", b"ffffffffffffffffff\r\n"):
+        with standing.connect() as connection:
+            connection.sendall(start + chunk + head("DELETE /v1/topics/t HTTP/1.1"))
+            answer = read_all(connection)
+        assert answer.startswith(b"HTTP/1.1 400"), answer
+        assert answer.count(b"nosniff") == 1, "one answer, not two"
+    later = standing.neighbours.heard[heard:]
+    assert [one for one in later if isinstance(one, CheckPost | CancelTopic)] == []
+
+
+@pytest.mark.against("A7")
+def test_what_stands_behind_a_body_is_no_header_of_its_request(standing):
+    """A trailer must not be what a proxy never looked at: here it would be the key."""
+    with standing.connect() as connection:
+        connection.sendall(
+            b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n0\r\n"
+            + f"X-API-KEY: {KEY}\r\n\r\n".encode()
+        )
+        assert read_all(connection).startswith(b"HTTP/1.1 401")
+
+
+def test_an_offer_of_another_protocol_is_passed_over_and_the_body_is_read(standing):
+    """Java's HttpClient offers HTTP/2 with its first request to every plain address."""
+    offer = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk")
+    typed = ("Content-Type: application/json", "Content-Length: {}")
+    raw = json.dumps(POST).encode()
+    start = head("POST /v1/messages HTTP/1.1", *offer, *typed).replace(b"{}", b"%d" % len(raw))
+    last = head("POST /v1/messages HTTP/1.1", *offer, *typed, "Connection: close")
+    last = last.replace(b"{}", b"%d" % len(raw))
+    for pieces in ([start + raw + last + raw], [start, raw, last, raw]):
+        with standing.connect() as connection:
+            for piece in pieces:
+                connection.sendall(piece)
+            answer = read_all(connection)
+        assert answer.count(b"HTTP/1.1 200") == 2, answer
+        assert answer.count(b'"success":1') == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/v1/topics/%ff%fe", b"200"),
+        ("/%ff%fe", b"404"),
+        ("/v1/nothing/%ff%fe", b"404"),
+        ("/" + "a" * 8192, b"404"),
+        ("/..//", b"404"),
+        ("//../../etc/passwd", b"404"),
+        ("/v1/topics/../../etc/passwd", b"200"),
+        ("/v1/messages/..%2f..%2fetc%2fpasswd", b"404"),
+        ("*", b"404"),
+    ],
+)
+@pytest.mark.against("H68")
+def test_h68_strange_paths(standing, path, status):
+    """What stands behind /v1/topics/ is a name, whatever it is: one that nobody has."""
+    with standing.connect() as connection:
+        connection.sendall(head(f"GET {path} HTTP/1.1", "Connection: close"))
+        answer = read_all(connection)
+    assert answer.startswith(b"HTTP/1.1 " + status), answer
+    assert b"root:" not in answer
+
+
+@pytest.mark.against("A6")
 def test_many_connections_are_bounded(api):
     held = []
     try:

@@ -36,6 +36,7 @@ def by_the_rules(email: str) -> str:
     ).ascii_email
 
 
+@pytest.mark.against("A24")
 @settings(max_examples=2000, deadline=None)
 @given(LIKELY | LIKELIER | NAMED | ANYTHING | SPRINKLED)
 @example("a@b.test")
@@ -117,6 +118,7 @@ def test_addresses(written, sent_to):
         assert normalize(written) == sent_to
 
 
+@pytest.mark.against("H34")
 def test_a_repeat_in_another_spelling_is_a_duplicate_and_the_first_one_is_kept():
     found = sort(["Ann@example.com", "ann@EXAMPLE.com", "bob@example.com", "bob@example.com"])
     assert found.emails == ("Ann@example.com", "bob@example.com")
@@ -129,6 +131,7 @@ def test_a_refused_address_is_named_by_its_place_and_cut():
     assert (one.place, len(one.email)) == (300, 320)
 
 
+@pytest.mark.against("A36")
 @pytest.mark.parametrize("piece", ["a", "a.", "a@", "@", "a-", "-", "a@b.", "1.", "ü"])
 def test_no_address_takes_long(piece):
     began = time.perf_counter()

@@ -8,11 +8,13 @@ from tests.unit.api.rig import KEY, SECOND_KEY, at
 PROXY = "203.0.113.9"
 
 
+@pytest.mark.against("A2")
 @pytest.mark.parametrize("key", [KEY, SECOND_KEY])
 def test_every_configured_key_is_admitted(key):
     assert Keys((KEY, SECOND_KEY)).admit([key.encode()])
 
 
+@pytest.mark.against("A1")
 @pytest.mark.parametrize(
     "presented",
     [[], [b""], [b"k" * 31], [b"k" * 33], [b"K" * 32], [b"\xff"], [b"x" * 10_000], [b"k" * 32] * 2],
@@ -25,6 +27,7 @@ def test_without_keys_nobody_is_admitted():
     assert not Keys(()).admit([b""])
 
 
+@pytest.mark.against("A35")
 @pytest.mark.parametrize(
     ("peer", "forwarded", "client"),
     [
@@ -53,6 +56,7 @@ def test_a_trusted_proxy_on_this_machine_tells_who_asks():
     assert Proxies(("127.0.0.1",)).client("127.0.0.1", ["192.0.2.1"]) == "192.0.2.1"
 
 
+@pytest.mark.against("A4")
 def test_after_twenty_failures_a_client_waits_for_the_minute_to_end():
     strangers = Strangers()
     for _ in range(20):
@@ -72,6 +76,7 @@ def test_this_machine_never_waits():
     assert strangers.wait(None, at(0)) == 0
 
 
+@pytest.mark.against("A4")
 def test_memory_for_strangers_is_bounded():
     strangers = Strangers()
     for _ in range(20):

@@ -16,6 +16,7 @@ def rig():
     return Rig()
 
 
+@pytest.mark.against("H42")
 def test_the_ancestors_request_is_answered_with_the_ancestors_fields(rig):
     emails = ["user1@example.com", "user2@example.com"]
     sent = mail(topic_id="newsletter_2027_01", emails=emails)
@@ -57,6 +58,7 @@ def test_a_time_that_has_just_passed_is_now(rig):
     assert "scheduled_at" not in answer
 
 
+@pytest.mark.against("H34")
 def test_bad_addresses_and_repeats_are_counted_and_the_rest_is_stored(rig):
     emails = ["a@example.com", "bad", "A@example.com", "x@localhost", "b@example.com"]
     answer = rig.send(body(mail(emails=emails))).json()
@@ -219,6 +221,7 @@ def test_a_query_that_is_not_understood_stores_nothing(rig, query):
 PASSED = {"scheduled_at": "2027-01-15T07:00:00Z", "expires_at": "2027-01-15T07:59:00Z"}
 
 
+@pytest.mark.against("H43")
 @pytest.mark.parametrize("name", PASSED)
 def test_mail_whose_time_has_passed_is_refused(rig, name):
     answer = rig.send(body(**{name: PASSED[name]}))
@@ -258,6 +261,7 @@ def test_a_key_goes_to_the_writer_as_hashes(rig):
     assert (keys[3].key == keys[0].key, keys[3].body) == (False, keys[0].body)
 
 
+@pytest.mark.against("H45")
 def test_a_replay_is_the_same_answer_with_a_header(rig):
     first = rig.send(body(), idempotency_key="k1")
     original = message_of(rig)
@@ -270,18 +274,21 @@ def test_a_replay_is_the_same_answer_with_a_header(rig):
     assert second.headers["idempotent-replayed"] == "true"
 
 
+@pytest.mark.against("H48")
 @pytest.mark.parametrize("key", ["", "a b", "x" * 256, "a\x7f", "\xe9"])
 def test_bad_keys(rig, key):
     answer = rig.send(body(), idempotency_key=key.encode("latin-1"))
     assert (answer.status_code, answer.json()["code"]) == (400, "bad_idempotency_key")
 
 
+@pytest.mark.against("H48")
 def test_two_keys_at_once(rig):
     headers = [("X-API-KEY", KEY), ("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
     answer = rig.client.post("/v1/messages", json=body(), headers=headers)
     assert answer.status_code == 400
 
 
+@pytest.mark.against("H47")
 def test_a_key_whose_request_is_running_is_a_409_and_is_free_again_after(rig):
     with TestClient(rig.app, client=("127.0.0.1", 1)) as client, ThreadPoolExecutor(1) as pool:
         asked = threading.Event()

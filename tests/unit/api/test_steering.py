@@ -77,6 +77,7 @@ def test_a_pause_needs_no_reason(rig, body):
     assert order_of(rig).reason == ""
 
 
+@pytest.mark.against("A22")
 @pytest.mark.parametrize("reason", ["x" * 501, "a\nb", "a\0", "\x9b", "\u2028"])
 def test_bad_reasons(rig, reason):
     answer = rig.ask("POST", f"{TOPIC}/pause", {"reason": reason})
@@ -380,6 +381,7 @@ def test_one_key_on_two_paths_are_two_wishes(rig):
     assert first != second
 
 
+@pytest.mark.against("H45", "H46")
 @pytest.mark.parametrize(("path", "body"), POSTS)
 def test_a_replay_says_so_and_another_body_is_refused(rig, path, body):
     rig.answer = lambda order: OrderDone(order.order, 3, replayed=True)
