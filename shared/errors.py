@@ -5,6 +5,7 @@ SesSenderError
 ├── AlreadyRunningError    another process holds this actor's lock: exit 75
 ├── StoreError             the database cannot be used
 │   ├── StorageFullError   no space left: what came is refused, what is stored stays
+│   │   └── StorageLostError   the file was deleted or replaced: nothing is written to nowhere
 │   └── StoreTooNewError   a newer release made this database
 ├── IllegalMoveError       a recipient was asked for a move that its state does not know
 └── FrameError             bytes on the wire that are no message of ours
@@ -32,7 +33,15 @@ class StoreError(SesSenderError):
 
 
 class StorageFullError(StoreError):
-    """No space is left for the database."""
+    """No space is left for the database; `code` is what those who wait are told."""
+
+    code = "storage_full"
+
+
+class StorageLostError(StorageFullError):
+    """The database's file is not where it was opened: what is written to it is gone at the end."""
+
+    code = "storage_failed"
 
 
 class StoreTooNewError(StoreError):

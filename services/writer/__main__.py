@@ -29,6 +29,8 @@ def make(settings: Settings, _wire: Wire) -> WriterActor:
     log.get("writer").info(
         "database open", path=str(settings.database), migrated=store.migrated or "nothing"
     )
+    if 1 in store.migrated:
+        log.get("writer").warning("there was no database: an empty one was made")
     if store.advice:
         log.get("writer").info(store.advice)
     found(store, Install(secrets.token_hex(4), secrets.token_bytes(32)), now.ms)

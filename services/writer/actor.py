@@ -5,7 +5,7 @@ from typing import NamedTuple, TypeAlias
 
 from typing_extensions import override
 
-from services.writer import digest, evidence, expiry, gates, retention, sweeps
+from services.writer import digest, evidence, expiry, gates, retention, suspects, sweeps
 from services.writer.account import Account
 from services.writer.apply import Rules, apply
 from services.writer.book import Book
@@ -151,13 +151,13 @@ class WriterActor(Actor):
             crash.point("writer.after_commit")
         except StorageFullError as error:
             self._undo(error)
-            return self._refuse_all(taken, now), set()
+            return self._refuse_all(taken, now, error.code), set()
         self._committed(moved)
         self._is_sweeping |= any(isinstance(message, p.Order) for message in taken)
         return letters, changed
 
-    def _refuse_all(self, taken: list[p.Message], now: Now) -> list[Letter]:
-        refused = [x for one in taken for x in refuse(self._store, one, "storage_full")]
+    def _refuse_all(self, taken: list[p.Message], now: Now, code: str) -> list[Letter]:
+        refused = [x for one in taken for x in refuse(self._store, one, code)]
         self._refusals.note(refused, now)
         return refused
 
@@ -209,6 +209,7 @@ class WriterActor(Actor):
         found = evidence.gather(book, self._rules.unknown_after_ms)
         self._evidence = found
         evidence.settle(book, self._rules.on_unknown, self._rules.unknown_after_ms, found)
+        suspects.forget(book)
         self._account.bulk.look(book.now)
         retention.age(self._store, book.now, self._rules.keep)
         self._is_sweeping |= expiry.is_due(self._store, book.now.ms)
@@ -239,4 +240,5 @@ class WriterActor(Actor):
         self._account.load()
         if not self._trouble:
             self._log.error("nothing is stored until the disk is well again", reason=str(error))
-        self._trouble = str(error)
+        # Callers of the API are told too: where the file lies is for the log.
+        self._trouble = str(error).replace(f"{self._store.path.parent}/", "")

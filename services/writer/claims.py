@@ -4,6 +4,7 @@ import json
 from itertools import islice
 from typing import NamedTuple
 
+from services.writer import suspects
 from services.writer.book import Book, pack, unpack
 from shared.domain import ContentId, JobId, RecipientId, State
 from shared.protocol import Addressee, Claim, Claimed, Job
@@ -100,11 +101,15 @@ def _take(book: Book, claim: Claim, jobs: int, cutoff: int) -> list[Taken]:
 def _take_retries(
     book: Book, key: tuple[int, int, int, int], wanted: int, calls: int
 ) -> list[Taken]:
+    due: dict[int, int] = dict(book.store.rows("due_retries", (*key, wanted)))
+    trial, waiting = suspects.set_apart(book, due)
+    groups = [] if trial is None else [(due.pop(trial), [trial])]
     by_batch: dict[int, list[int]] = {}
-    for recipient, batch in book.store.rows("due_retries", (*key, wanted)):
-        by_batch.setdefault(batch, []).append(recipient)
+    for recipient, batch in due.items():
+        if recipient not in waiting:
+            by_batch.setdefault(batch, []).append(recipient)
     taken = []
-    for batch, recipients in islice(by_batch.items(), calls):
+    for batch, recipients in islice([*groups, *by_batch.items()], calls):
         rows = sorted(book.store.rows("lease_these", (ids(recipients),)))
         book.store.run("drop_retries", (ids(recipients),))
         taken.append(Taken(batch, rows))

@@ -41,14 +41,17 @@ def adopt_orphans(book: Book, answers: Iterable[Answer]) -> None:
     if book.store.row("has_orphan") is None:
         return
     for answer in answers:
-        if answer.verdict is not Verdict.ACCEPTED:
-            continue
-        for orphan, blob in book.store.rows("orphans_of", (answer.message_id,)):
-            event = msgspec.msgpack.decode(blob, type=Event)
-            who = _find(book, event)
-            if who is not None:
-                book.store.run("drop_orphan", (orphan,))
-                _apply(book, who, event)
+        if answer.verdict is Verdict.ACCEPTED:
+            _adopt(book, answer.message_id)
+
+
+def _adopt(book: Book, message_id: str) -> None:
+    for orphan, blob in book.store.rows("orphans_of", (message_id,)):
+        event = msgspec.msgpack.decode(blob, type=Event)
+        who = _find(book, event)
+        if who is not None:
+            book.store.run("drop_orphan", (orphan,))
+            _apply(book, who, event)
 
 
 def _find(book: Book, event: Event) -> Standing | None:
@@ -84,6 +87,9 @@ def _apply(book: Book, who: Standing, event: Event) -> None:
     if harm:
         _harm(book, who, event, harm, sent_at)
     _see(book, who, event.kind, harm)
+    if event.message_id and who.message_id is None:
+        # It told us SES's id: what came without a tag before it may be of this mail.
+        _adopt(book, event.message_id)
 
 
 def _prove(book: Book, who: Standing, event: Event) -> None:

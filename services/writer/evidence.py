@@ -3,8 +3,8 @@
 import enum
 from typing import NamedTuple
 
-from services.writer import moves
-from services.writer.book import Book
+from services.writer import moves, suspects
+from services.writer.book import Book, Standing
 from shared.domain import Cause, OnUnknown
 
 PROOF_MAILS = 20
@@ -85,7 +85,11 @@ def gather(book: Book, unknown_after_ms: int) -> Evidence:
 
 
 def settle(book: Book, policy: OnUnknown, unknown_after_ms: int, evidence: Evidence) -> None:
-    """Resolve the unknowns whose time has come, as far as evidence and policy allow."""
+    """Resolve the unknowns whose time has come, as far as evidence and policy allow.
+
+    Whoever has killed senders too often is not sent again: Failed where SES surely has not got it,
+    Unknown where the policy alone would send it.
+    """
     waits = policy in {OnUnknown.CONFIRM_THEN_RESEND, OnUnknown.CONFIRM_THEN_HOLD}
     latest = book.now.ms - unknown_after_ms if waits else book.now.ms
     # What lies before the webhook's last gap cannot be proven: it is not even looked at.
@@ -93,6 +97,7 @@ def settle(book: Book, policy: OnUnknown, unknown_after_ms: int, evidence: Evide
     if resolve(policy, earliest, evidence, book.now.ms) is Resolution.HOLD:
         return
     found = {row[0]: row for row in book.store.rows("settled_unknowns", (earliest, latest))}
+    condemned = suspects.condemned(book, found) if found else set()
     for recipient, who in moves.standings(book, found).items():
         _, since, cancelled = found[recipient]
         near = _near(book, evidence, since, unknown_after_ms) if waits else evidence
@@ -102,9 +107,16 @@ def settle(book: Book, policy: OnUnknown, unknown_after_ms: int, evidence: Evide
             case Resolution.RESEND if cancelled:
                 moves.to_stopped(book, who, Cause.CANCELLED)
             case Resolution.RESEND:
-                moves.resend(book, who, "SES does not have it, as far as can be known")
+                _resend(book, who, is_condemned=recipient in condemned, is_proven=waits)
             case Resolution.HOLD:
                 continue
+
+
+def _resend(book: Book, who: Standing, *, is_condemned: bool, is_proven: bool) -> None:
+    if not is_condemned:
+        moves.resend(book, who, "SES does not have it, as far as can be known")
+    elif is_proven:
+        moves.quarantine(book, who, Cause.ABSENT)
 
 
 def _near(book: Book, evidence: Evidence, since: int, unknown_after_ms: int) -> Evidence:
@@ -115,6 +127,10 @@ def _near(book: Book, evidence: Evidence, since: int, unknown_after_ms: int) -> 
 
 def hear(book: Book) -> None:
     """Note that the webhook is up; after a gap the time without one begins anew."""
-    row = book.store.row("ear")
-    since = row[0] if row and book.now.ms - row[1] <= EAR_GAP_MS else book.now.ms
-    book.store.run("set_ear", (since, book.now.ms))
+    now, row = book.now.ms, book.store.row("ear")
+    since, last = row[:2] if row else (now, now)
+    if abs(now - last) > EAR_GAP_MS:
+        # A wall clock that was set back may hide a gap: what was lost before any of these
+        # times is beyond proof.
+        since = max(since, last, now)
+    book.store.run("set_ear", (since, now))

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from services.writer import suppressions
+from services.writer import suppressions, suspects
 from services.writer.account import Account
 from services.writer.book import Book, Lease
 from services.writer.moves import give_back, lease_of, standings, to_stopped
@@ -81,14 +81,19 @@ def welcome(book: Book, message: Hello, boot: str) -> Letter:
     """Settle what earlier epochs of a sender held; its journal has been replayed.
 
     The journal survives the end of a process, not of the machine: only for a lease of this boot
-    does it prove that a call never began.
+    does it prove that a call never began. What a machine that went down had in hand is not to blame
+    for it; an orderly end leaves nothing in hand.
     """
-    for row in book.store.rows("former_leases", (message.sender, message.epoch, boot)):
-        lease, lease_boot = lease_of(row), row[7]
-        is_told = message.started is not None and lease_boot == boot
+    rows = book.store.rows("former_leases", (message.sender, message.epoch, boot))
+    leases = [(lease_of(row), row[7] == boot) for row in rows]
+    in_hand = [who for lease, is_ours in leases if is_ours for who in lease.recipients]
+    fates = suspects.mourn(book, message, in_hand)
+    for lease, is_ours in leases:
+        is_told = message.started is not None and is_ours
         if is_told and lease.job not in (message.started or ()):
-            lease = lease._replace(gated_at=None)
-        give_back(book, lease)
+            give_back(book, lease._replace(gated_at=None), fates)
+        else:
+            give_back(book, lease, fates)
     install = book.store.row("install")
     assert install is not None, "the writer makes it before it takes mail"
     return Letter(message.sender, Welcome(message.epoch, *install))

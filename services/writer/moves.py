@@ -1,9 +1,12 @@
 """Moving recipients between states: rows, queue, counters and history change together."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from services.writer import suspects
 from services.writer.book import Book, Lease, Standing, unpack
+from services.writer.suspects import QUIET_MS, Fate
+from shared import log
 from shared.domain import Cause, RecipientId, State, move
 from shared.protocol import Answer
 from shared.store.write import Row, ids
@@ -24,6 +27,14 @@ ENDINGS = {
     Cause.EXPIRED: Ending("expired", "not sent before its expires_at"),
     Cause.LISTED: Ending("suppressed", "its address is on the suppression list"),
 }
+
+
+QUARANTINED = Ending(
+    suspects.CODE,
+    f"senders died {suspects.QUARANTINE_AT} times with this mail in hand, the last times while no"
+    " other was to blame; SES does not have it, as far as can be known, and it goes out again only"
+    ' if told to: "retry failed"',
+)
 
 
 class Batch(NamedTuple):
@@ -89,11 +100,18 @@ def resend(book: Book, who: Standing, detail: str) -> State:
 
 def to_failed(book: Book, who: Standing, cause: Cause, answer: Answer) -> None:
     """Final, with SES's code and words."""
-    new = move(who.state, cause)
-    book.store.run("set_state", (new, answer.code, answer.detail, who.recipient))
-    _leave(book, who.state, who.recipient)
-    book.store.run("add_failure", (who.recipient, who.topic))
-    book.move(who.topic, who.state, new)
+    _fail(book, who, move(who.state, cause), Ending(answer.code, answer.detail))
+
+
+def quarantine(book: Book, who: Standing, cause: Cause) -> State:
+    """Final: it would be sent again, for that cause, and has killed every sender that had it."""
+    new = move(move(who.state, cause), Cause.EXHAUSTED)
+    _fail(book, who, new, QUARANTINED)
+    note(book, who, *QUARANTINED)
+    # Told to try it again, it begins anew.
+    book.store.run("drop_suspicion", (who.recipient,))
+    log.get("writer").error("a mail kills senders and is put away", recipient=who.recipient)
+    return new
 
 
 def to_stopped(book: Book, who: Standing, cause: Cause) -> State:
@@ -149,11 +167,12 @@ def to_unknown(book: Book, who: Standing, lease: Lease, answer: Answer | None = 
     book.move(who.topic, who.state, new)
 
 
-def give_back(book: Book, lease: Lease) -> int:
+def give_back(book: Book, lease: Lease, fates: Mapping[int, Fate] | None = None) -> int:
     """Take a job from its sender: surely not sent without an attempt, unknown with one.
 
-    Answers how many of its recipients wait in the queue again.
+    `fates` are of a sender that died. Answers how many of its recipients wait in the queue again.
     """
+    fates = fates or {}
     waiting = 0
     for who in standings(book, lease.recipients).values():
         if who.state is not State.PROCESSED:
@@ -163,9 +182,24 @@ def give_back(book: Book, lease: Lease) -> int:
         elif lease.cancelled:
             to_stopped(book, who, Cause.CANCELLED)
         else:
-            waiting += to_queue(book, who, Cause.GIVEN_BACK, book.now.ms) is State.CREATED
+            fate = fates.get(who.recipient, Fate.AT_ONCE)
+            waiting += _to_turn(book, who, fate) is State.CREATED
     book.store.run("drop_leases", (ids([lease.job]),))
     return waiting
+
+
+def _to_turn(book: Book, who: Standing, fate: Fate) -> State:
+    if fate is Fate.QUARANTINE:
+        return quarantine(book, who, Cause.GIVEN_BACK)
+    pause = QUIET_MS if fate is Fate.LATER else 0
+    return to_queue(book, who, Cause.GIVEN_BACK, book.now.ms + pause)
+
+
+def _fail(book: Book, who: Standing, new: State, ending: Ending) -> None:
+    book.store.run("set_state", (new, *ending, who.recipient))
+    _leave(book, who.state, who.recipient)
+    book.store.run("add_failure", (who.recipient, who.topic))
+    book.move(who.topic, who.state, new)
 
 
 def _end(book: Book, who: Standing, cause: Cause, new: State) -> State:

@@ -27,6 +27,7 @@ def record(book: Book, message: RecordOutcomes, account: Account) -> None:
             _apply_late(book, outcome)
         else:
             _apply(book, outcome, moves.lease_of(row), account)
+        adopt_orphans(book, outcome.answers)
 
 
 def _apply(book: Book, outcome: Outcome, lease: Lease, account: Account) -> None:
@@ -40,7 +41,6 @@ def _apply(book: Book, outcome: Outcome, lease: Lease, account: Account) -> None
             _answered(book, who, lease, answer)
     account.judge(outcome.answers, lease.job, book.now)
     book.store.run("drop_leases", (ids([lease.job]),))
-    adopt_orphans(book, outcome.answers)
 
 
 def _apply_late(book: Book, outcome: Outcome) -> None:

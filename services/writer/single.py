@@ -52,6 +52,7 @@ def resolve(book: Book, message: ResolveMail) -> Ordered:
     elif is_cancelled:
         return OrderRefused(message.order, "cancelled", who.state)
     else:
+        book.store.run("drop_suspicion", (who.recipient,))
         state = moves.resend(book, who, "told to send it again")
     return OrderDone(message.order, 1, state=state)
 

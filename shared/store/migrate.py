@@ -17,7 +17,8 @@ def migrate(connection: apsw.Connection) -> list[int]:
     newest = steps[-1].number
     if at > newest:
         raise StoreTooNewError(
-            f"the database is at step {at}, this release knows {newest}: install the newer release"
+            f"the database {connection.filename} is at step {at}, this release knows {newest}:"
+            " install the newer release"
         )
     applied = []
     for step in steps:
@@ -36,4 +37,5 @@ def _apply(connection: apsw.Connection, step: sql.Migration) -> None:
     except apsw.Error as error:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-        raise StoreError(f"step {step.number} of the database failed: {error}") from error
+        path = connection.filename
+        raise StoreError(f"step {step.number} of the database {path} failed: {error}") from error

@@ -25,11 +25,18 @@ def check_library() -> None:
         raise StoreError(f"SQLite {version} is too old: 3.51.3 or newer is needed")
 
 
-def open_writer(path: Path, cache_mb: int, mmap_mb: int) -> apsw.Connection:
-    """Open the one connection that writes."""
+def open_writer(path: Path, cache_mb: int, mmap_mb: int, vfs: str = "") -> apsw.Connection:
+    """Open the one connection that writes, on SQLite's own view of the disk or a named one."""
     check_library()
+    wal = path.with_name(path.name + "-wal")
+    if _size(wal) and not _size(path):
+        # SQLite would make an empty database and throw the log away.
+        raise StoreError(
+            f"the database {path} is missing or empty, but its log {wal.name} is there: put the"
+            " database back, or move the log away to begin with an empty one"
+        )
     flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
-    connection = _connect(path, flags)
+    connection = _connect(path, flags, vfs)
     try:
         # The pages of deleted rows can be given back; only before the first table does it cost
         # nothing, and WAL mode already writes the file's head.
@@ -68,6 +75,10 @@ def make_shrinkable(connection: apsw.Connection, path: Path, most: int = VACUUM_
     )
 
 
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
+
+
 def open_reader(path: Path) -> apsw.Connection:
     """Open a connection that SQLite itself keeps from writing."""
     check_library()
@@ -77,9 +88,9 @@ def open_reader(path: Path) -> apsw.Connection:
     return connection
 
 
-def _connect(path: Path, flags: int) -> apsw.Connection:
+def _connect(path: Path, flags: int, vfs: str = "") -> apsw.Connection:
     try:
-        connection = apsw.Connection(str(path), flags=flags, statementcachesize=256)
+        connection = apsw.Connection(str(path), flags, vfs or None, statementcachesize=256)
         # Readers meet a writer only for the blink of a WAL restart.
         connection.set_busy_timeout(1000)
     except apsw.Error as error:

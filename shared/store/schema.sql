@@ -286,6 +286,23 @@ CREATE TABLE spared_content (
     content INTEGER NOT NULL
 ) STRICT;
 
+-- Recipients a sender had in hand when it died, until their mail has come to its end.
+CREATE TABLE suspect (
+    recipient INTEGER PRIMARY KEY,
+    crashes INTEGER NOT NULL,           -- those that count against it
+    at INTEGER NOT NULL,                -- the newest, counted or not
+    sent_ever INTEGER NOT NULL,         -- account.sent_ever then
+    unexplained INTEGER NOT NULL        -- sender_death.unexplained then
+) STRICT;
+
+-- One row, if any sender ever died with mail in hand: when the last one did; and how many had none
+-- in hand that is tried alone, so that something else must have killed them.
+CREATE TABLE sender_death (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    last INTEGER NOT NULL,
+    unexplained INTEGER NOT NULL
+) STRICT;
+
 -- The ancestor's tables, by its names and columns.
 CREATE VIEW email_content AS
 SELECT id, subject, html AS content, datetime(created_at / 1000, 'unixepoch') AS created_at

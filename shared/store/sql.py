@@ -15,7 +15,7 @@ class Migration(NamedTuple):
     text: str
 
 
-WRITES = ("writes.sql", "steering.sql", "suppressions.sql", "retention.sql")
+WRITES = ("writes.sql", "steering.sql", "suppressions.sql", "suspects.sql", "retention.sql")
 """The writer's statements, by capability."""
 
 READS = ("reads.sql", "listing.sql")

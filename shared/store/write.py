@@ -10,7 +10,7 @@ from typing import Any
 import apsw
 
 from shared import clock
-from shared.errors import StorageFullError, StoreError
+from shared.errors import StorageFullError, StorageLostError, StoreError
 from shared.store import migrate, sql
 from shared.store.open import INCREMENTAL, make_shrinkable, open_writer
 
@@ -23,17 +23,35 @@ _FILE_TROUBLE = (apsw.CorruptError, apsw.NotADBError, apsw.BusyError)
 class Store:
     """The writing side; every method is one statement or the frame around several."""
 
-    def __init__(self, path: Path, cache_mb: int = 16, mmap_mb: int = 0) -> None:
+    def __init__(self, path: Path, cache_mb: int = 16, mmap_mb: int = 0, vfs: str = "") -> None:
         self.path = path
-        self._connection = open_writer(path, cache_mb, mmap_mb)
+        self._connection = open_writer(path, cache_mb, mmap_mb, vfs)
         self.commit_ms: deque[float] = deque(maxlen=512)
         self._changes = 0
-        self.migrated = migrate.migrate(self._connection)
-        self.advice = make_shrinkable(self._connection, path)
-        self.can_shrink = self._connection.pragma("auto_vacuum") == INCREMENTAL
+        try:
+            self.migrated = migrate.migrate(self._connection)
+            self.advice = make_shrinkable(self._connection, path)
+            self.can_shrink = self._connection.pragma("auto_vacuum") == INCREMENTAL
+        except apsw.Error as error:
+            raise self._named(error) from error
+        self._files = {file: _inode(file) for file in (path, self._wal)}
+
+    @property
+    def _wal(self) -> Path:
+        return self.path.with_name(self.path.name + "-wal")
 
     def begin(self) -> None:
-        """Open the turn's transaction."""
+        """Open the turn's transaction, if the database is still where it was opened.
+
+        SQLite goes on writing to a file that was deleted: all of it would be acknowledged, and gone
+        with the process.
+        """
+        for file, inode in self._files.items():
+            if _inode(file) != inode:
+                raise StorageLostError(
+                    f"cannot write the database {self.path}: while it was open, {file.name} was"
+                    " deleted or replaced; put the file back, or stop ses-sender"
+                )
         self._execute("BEGIN IMMEDIATE")
 
     def commit(self) -> None:
@@ -101,8 +119,7 @@ class Store:
 
     def wal_bytes(self) -> int:
         """Answer the size of the write-ahead log."""
-        wal = self.path.with_name(self.path.name + "-wal")
-        return wal.stat().st_size if wal.exists() else 0
+        return self._wal.stat().st_size if self._wal.exists() else 0
 
     def close(self) -> None:
         """Close the file; SQLite checkpoints and removes the WAL."""
@@ -121,6 +138,14 @@ class Store:
         if isinstance(error, _FILE_TROUBLE):
             return StoreError(f"cannot use the database {self.path}: {error}")
         return error
+
+
+def _inode(file: Path) -> tuple[int, int] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def texts(values: Sequence[str]) -> object:

@@ -15,6 +15,8 @@ from shared.store.read import Reader
 from shared.store.write import Store
 
 SMALL = {"install", "account", "ear", "lease", "unknown", "spared_content"} | {
+    "suspect",
+    "sender_death",
     "sqlite_sequence",
     "carray",
     "CONSTANT",
@@ -87,6 +89,7 @@ def test_a_database_of_the_first_schema_is_brought_up_to_date(tmp_path):
     assert rows == [(7, "Open")]
 
 
+@pytest.mark.against("F2")
 def test_a_newer_database_is_refused(tmp_path):
     Store(tmp_path / "x.db").close()
     connection = apsw.Connection(str(tmp_path / "x.db"))
@@ -96,6 +99,7 @@ def test_a_newer_database_is_refused(tmp_path):
         Store(tmp_path / "x.db")
 
 
+@pytest.mark.against("F2")
 def test_a_step_that_fails_leaves_the_database_as_it_was(tmp_path, monkeypatch):
     newest = len(sql.migrations())
     step = sql.Migration(newest + 1, "CREATE TABLE x (a); CREATE TABLE x (a);")
@@ -108,6 +112,7 @@ def test_a_step_that_fails_leaves_the_database_as_it_was(tmp_path, monkeypatch):
     assert not connection.execute("SELECT * FROM sqlite_master WHERE name = 'x'").fetchall()
 
 
+@pytest.mark.against("P1")
 def test_commits_are_durable_and_readers_cannot_write(tmp_path):
     store = Store(tmp_path / "x.db")
     assert store._connection.pragma("synchronous") == 2
@@ -131,6 +136,7 @@ def test_a_savepoint_undoes_one_message_only(tmp_path):
     assert store.row("topic_by_name", ("undone",)) is None
 
 
+@pytest.mark.against("D2")
 def test_a_database_that_is_none_is_named(tmp_path):
     path = tmp_path / "x.db"
     path.write_bytes(b"no database" * 1000)

@@ -21,7 +21,9 @@ START = Now(mono=1000.0, wall=1_800_000_000.0)
 
 
 class Desk:
-    """Talks with a writer as the other actors do."""
+    """Talks with a writer as the other actors do; `vfs` is SQLite's view of the disk."""
+
+    vfs = ""
 
     def __init__(self, path: Path, on_unknown: OnUnknown = OnUnknown.CONFIRM_THEN_RESEND) -> None:
         self.path = path
@@ -32,7 +34,7 @@ class Desk:
         self.open()
 
     def open(self, boot: str = "boot-1") -> None:
-        self.store = Store(self.path)
+        self.store = Store(self.path, vfs=self.vfs)
         found(self.store, Install("0a1b2c3d", b"secret"), self.now.ms)
         self.install = (self.store.row("install") or ("",))[0]
         rules = Rules(boot, 7, 24.0, self.on_unknown, 300_000)

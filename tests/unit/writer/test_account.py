@@ -57,6 +57,7 @@ def test_getaccount_sets_the_rate_and_a_failed_one_keeps_it(desk):
     assert (state(desk).rate, state(desk).read_error) == (14.0, "AccessDenied")
 
 
+@pytest.mark.against("E6")
 def test_the_quota_is_kept_to_the_mail_and_no_mail_fails(desk):
     read(desk, quota=30.0, sent_24h=10.0)
     desk.submit(MANY)
@@ -81,6 +82,7 @@ def test_mail_in_flight_counts_against_the_quota(desk):
     assert len(opened) == 5
 
 
+@pytest.mark.against("E7")
 def test_trouble_of_the_account_holds_all_and_probes_ever_later(desk):
     desk.submit(MANY)
     waits = []
@@ -159,6 +161,7 @@ def test_getaccount_that_says_paused_holds_and_one_that_says_enabled_lifts(desk)
     assert state(desk).hold is None
 
 
+@pytest.mark.against("E3")
 def test_five_lost_answers_in_a_row_hold_the_account(desk):
     desk.submit(MANY)
     for number, job in enumerate(desk.claim(jobs=5)):

@@ -106,6 +106,30 @@ def test_an_event_without_tags_before_our_own_write_is_not_lost(desk):
     assert desk.sql("SELECT count(*) FROM orphan") == [(0,)]
 
 
+def test_an_event_without_tags_before_a_late_answer_is_not_lost(desk):
+    desk.submit(MANY[:1])
+    (job,) = desk.claim()
+    desk.gate(job)
+    tell(desk, event(desk, mid=None))
+    desk.wait(61)  # the lease ends before the answer is told
+    desk.outcome(job, Verdict.ACCEPTED)
+    assert desk.results() == {"Delivery": 1}
+    assert desk.sql("SELECT count(*) FROM orphan") == [(0,)]
+
+
+def test_an_untagged_event_that_came_first_counts_once_a_tagged_one_tells_its_mail(desk):
+    desk.submit(MANY)
+    (job,) = desk.claim()
+    desk.gate(job)
+    desk.wait(61)  # the answer of SES is lost
+    tell(desk, event(desk, Feedback.BOUNCE, mid=None, subtype="Permanent"))
+    assert desk.results() == {}
+    tell(desk, event(desk, Feedback.SEND))
+    assert desk.results() == {"Send": 1, "Bounce": 1}
+    assert desk.sql("SELECT count(*) FROM orphan") == [(0,)]
+    assert desk.sql("SELECT email FROM suppression") == [("u0@example.com",)]
+
+
 @pytest.mark.parametrize(
     "stray", [{"mid": 999}, {"email": "other@example.com"}, {"mid": None, "message_id": "foreign"}]
 )
@@ -144,6 +168,7 @@ def test_a_note_is_kept(desk):
     assert desk.sql("SELECT CAST(event AS TEXT) FROM orphan")[0][0].startswith("Successfully")
 
 
+@pytest.mark.against("E9")
 def test_one_poisonous_post_does_not_take_the_others_with_it(desk, monkeypatch):
     from services.writer import events
 

@@ -28,6 +28,7 @@ PROVEN = Evidence(sent=100, heard=100, ear_since=0, ear_last=1_000_000)
         (OnUnknown.ASSUME_SENT, PROVEN._replace(sent=0), Resolution.SENT),
     ],
 )
+@pytest.mark.against("E3")
 def test_policy_and_evidence_decide(policy, evidence, expected):
     assert resolve(policy, since=500, evidence=evidence, now_ms=1_000_000) is expected
 
@@ -57,6 +58,7 @@ def prove_events(desk, mails: int = 30) -> None:
     desk.say(p.RecordEvents(1, (p.EventPost("x", "y", events),)))
 
 
+@pytest.mark.against("E3")
 def test_proven_absence_sends_again_and_marks_the_mail(desk):
     prove_events(desk)
     desk.say(p.EarOpen(1))
@@ -70,6 +72,7 @@ def test_proven_absence_sends_again_and_marks_the_mail(desk):
     assert job.addressees[0].attempt == 2
 
 
+@pytest.mark.against("N5")
 def test_a_gap_of_the_webhook_leaves_the_mail_held(desk):
     prove_events(desk)
     desk.say(p.EarOpen(1))
@@ -87,6 +90,7 @@ def test_without_events_nothing_is_proven(desk):
     assert desk.counts("lost") == {"Unknown": 1}
 
 
+@pytest.mark.against("E3")
 def test_an_event_during_the_wait_settles_it(desk):
     lose_one(desk)
     event = p.Event(Feedback.SEND, "lost@example.com", "m-1", 1, desk.now.ms, 1)
@@ -98,6 +102,7 @@ def test_an_event_during_the_wait_settles_it(desk):
 @pytest.mark.parametrize(
     ("policy", "expected"), [(OnUnknown.RESEND_NOW, "Created"), (OnUnknown.ASSUME_SENT, "Sent")]
 )
+@pytest.mark.against("E3")
 def test_policies_that_do_not_wait(desk, policy, expected):
     desk.on_unknown = policy
     desk.restart()

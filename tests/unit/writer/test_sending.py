@@ -195,6 +195,7 @@ def test_a_job_that_never_reached_its_sender_goes_back(desk):
     assert desk.gate(lost)[0].recipients == ()
 
 
+@pytest.mark.against("C2")
 def test_a_reboot_voids_every_lease(desk):
     desk.submit(THREE)
     gated, _idle = desk.claim(jobs=2)
@@ -214,6 +215,7 @@ def test_a_restart_of_the_writer_loses_nothing(desk):
     assert desk.writer.gauges(desk.now)["queue_created"] == 2
 
 
+@pytest.mark.against("E9")
 def test_a_poisonous_message_is_refused_by_name_and_the_rest_goes_on(desk, monkeypatch):
     from services.writer import submissions
 
@@ -260,6 +262,7 @@ def test_a_journal_tells_which_calls_never_began(desk):
     assert desk.counts() == {"Created": 2, "Unknown": 1}
 
 
+@pytest.mark.against("C2")
 def test_a_journal_proves_nothing_of_another_boot(desk):
     desk.submit(THREE)
     (job,) = desk.claim()

@@ -1,24 +1,17 @@
 """A random walk: whatever is ordered, claimed, answered and restarted, all counts stay true."""
 
-import tempfile
-from collections import Counter
-from pathlib import Path
-
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    RuleBasedStateMachine,
     initialize,
-    invariant,
     precondition,
     rule,
 )
 
-from services.writer import expiry, sweeps
 from shared import protocol as p
 from shared.domain import Feedback, OnUnknown, State, Verdict
-from tests.unit.writer.conftest import Desk
+from tests.unit.writer.recount import Recount
 
 pytestmark = pytest.mark.timeout(900)  # to make a failure small takes minutes
 
@@ -26,19 +19,15 @@ TOPICS = st.sampled_from(["red", "blue"])
 DUE = st.sampled_from([None, 5, 30])
 EXPIRES = st.sampled_from([None, None, 10, 40])
 REFUSALS = [Verdict.PERMANENT, Verdict.FOR_NOW, Verdict.THROTTLED, Verdict.NOT_SENT, None]
-WORDS = {state.name.lower(): state for state in State}
 
 
-class Walk(RuleBasedStateMachine):
+class Walk(Recount):
     """The writer and what a bystander knows must never happen again."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = tempfile.TemporaryDirectory()
-        # Two rows a step: most orders are still under way when the next message comes.
-        self.steps = sweeps.STEP_ROWS, expiry.STEP_ROWS
-        sweeps.STEP_ROWS = expiry.STEP_ROWS = 2
-        self.desk = Desk(Path(self.folder.name) / "walk.db", OnUnknown.CONFIRM_THEN_HOLD)
+        self.desk.on_unknown = OnUnknown.CONFIRM_THEN_HOLD
+        self.restart("boot-1")
         self.jobs: list[p.Job] = []
         self.epoch = 1
         self.topic_of: dict[int, str] = {}
@@ -50,18 +39,6 @@ class Walk(RuleBasedStateMachine):
         self.called: set[int] = set()
         self.paused: set[str] = set()
         self.listed: set[str] = set()
-
-    def teardown(self) -> None:
-        self.desk.store.close()
-        sweeps.STEP_ROWS, expiry.STEP_ROWS = self.steps
-        self.folder.cleanup()
-
-    def rows(self, statement: str) -> list[tuple]:
-        return list(self.desk.store._connection.execute(statement))
-
-    def state(self, recipient: int) -> State:
-        word = self.rows(f"SELECT status FROM email_request WHERE id = {recipient}")[0][0]
-        return WORDS[word.lower()]
 
     def of(self, topic: str) -> list[int]:
         return [recipient for recipient, name in self.topic_of.items() if name == topic]
@@ -166,6 +143,7 @@ class Walk(RuleBasedStateMachine):
     @rule(boot=st.sampled_from(["boot-1", "boot-2"]))
     def restart(self, boot):
         self.desk.restart(boot)
+        self.watch()
 
     @rule()
     def restart_sender(self):
@@ -241,74 +219,6 @@ class Walk(RuleBasedStateMachine):
         email = self.rows(f"SELECT email FROM recipient WHERE id = {recipient}")[0][0]
         self.desk.list_address(email)
         self.listed.add(email)
-
-    # ── what must hold whenever one looks ──
-
-    def count(self, topic: str, state: str) -> int:
-        rows = self.rows(f"SELECT {state} FROM topic WHERE name = '{topic}'")
-        return rows[0][0] if rows else 0
-
-    @invariant()
-    def counters_equal_a_recount(self):
-        states = ", ".join(WORDS)
-        found = self.rows("SELECT topic_id, status, count(*) FROM email_request GROUP BY 1, 2")
-        counted = {(topic, word.lower()): count for topic, word, count in found}
-        for name, *counts in self.rows(f"SELECT name, {states} FROM topic WHERE name IS NOT NULL"):
-            for word, count in zip(WORDS, counts, strict=True):
-                assert count == counted.get((name, word), 0), (name, word)
-        totals = Counter()
-        for (_, word), count in counted.items():
-            totals[word] += count
-        gauges = self.desk.writer.gauges(self.desk.now)
-        assert all(gauges[f"queue_{word}"] == totals[word] for word in WORDS)
-
-    @invariant()
-    def every_table_agrees_with_the_states(self):
-        raw = dict(self.rows("SELECT id, state FROM recipient"))
-        for table, state in (("failure", State.FAILED), ("unknown", State.UNKNOWN)):
-            listed = {row[0] for row in self.rows(f"SELECT recipient FROM {table}")}
-            assert listed == {who for who, at in raw.items() if at == state}, table
-        leased = Counter(
-            who for job, blob in self.rows("SELECT job, recipients FROM lease") for who in ids(blob)
-        )
-        processed = {who for who, at in raw.items() if at == State.PROCESSED}
-        assert processed <= set(leased)
-        assert all(leased[who] == 1 for who in processed)
-        retried = {row[0] for row in self.rows("SELECT recipient FROM retry")}
-        ahead = {
-            who
-            for first, last in self.rows("SELECT next, last FROM batch WHERE next <= last")
-            for who in range(first, last + 1)
-        }
-        waiting = {who for who, at in raw.items() if at == State.CREATED}
-        assert retried <= waiting
-        assert waiting <= retried | ahead, "it would wait for ever"
-        assert not retried & ahead, "it would be claimed twice"
-
-    @invariant()
-    def whoever_may_be_claimed_is_in_work(self):
-        work = {row[:2]: row[2] for row in self.rows("SELECT topic, urgent, next_due FROM work")}
-        halted = {
-            row[0]
-            for row in self.rows(
-                "SELECT id FROM topic WHERE paused_at IS NOT NULL OR redate_upto > 0"
-            )
-        }
-        assert not halted & {topic for topic, _ in work}
-        due = self.rows(
-            "SELECT batch.topic, batch.urgent, min(coalesce(retry.due_at, batch.due_at)) "
-            "FROM recipient JOIN batch ON batch.id = recipient.batch "
-            "LEFT JOIN retry ON retry.recipient = recipient.id "
-            "JOIN email_request ON email_request.id = recipient.id "
-            "WHERE email_request.status = 'Created' GROUP BY 1, 2"
-        )
-        for topic, urgent, first in due:
-            if topic not in halted:
-                assert work[topic, urgent] <= first
-
-
-def ids(blob: bytes) -> list[int]:
-    return [int.from_bytes(blob[n : n + 8], "little") for n in range(0, len(blob), 8)]
 
 
 class WalkToTheEnd(Walk):
