@@ -219,6 +219,8 @@ def prepare(process: str) -> tuple[Settings, Wire, Lock]:
         sys.exit(config.EXIT_SETTINGS)
     _die_with_parent()
     log.configure(settings, process)
+    # Whatever this process makes, database, WAL or socket, is its own user's alone.
+    os.umask(0o077)
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder = wire.run_folder(settings.data_dir)
     return settings, Wire(folder), _take_lock(folder, process)

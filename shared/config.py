@@ -195,6 +195,8 @@ def check(raw: Mapping[str, str], found: Iterable[str] = ()) -> Settings:
         except ValueError as error:
             faults.append(f"{variable} {error}")
     faults += setting_rules.faults(values)
+    known = {field.name: field.default for field in msgspec.structs.fields(Settings)} | values
+    faults += setting_rules.clash(known["server_port"], known["stats_socket"])
     if faults:
         raise SettingsError(faults)
     return Settings(**values)
@@ -236,6 +238,12 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "max_send_per_second": setting_texts.rate,
     "server_url": lambda text: text.rstrip("/"),
 }
+
+
+def exposed(settings: Settings) -> list[str]:
+    """Say which of the files that hold secrets or addresses every user of the machine may read."""
+    named = os.environ.get("SES_SENDER_ENV_FILE", "").strip()
+    return list(setting_rules.exposed((Path(named or ".env"), settings.data_dir)))
 
 
 def merged() -> dict[str, str]:

@@ -6,6 +6,7 @@ import re
 import sys
 from collections import deque
 from collections.abc import Mapping, MutableMapping
+from itertools import islice
 from typing import Any
 
 import structlog
@@ -19,6 +20,11 @@ _ADDRESS = re.compile(rf"(?:\"[^\"\n]{{1,128}}\"|(?<!{_WORD}){_WORD}++)@(\[?{_WO
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _CONTROL_IN_LINES = re.compile(rf"(?![\n\t]){_CONTROL.pattern}")
 _LONGEST = 2000
+_MOST_MASKED = 32 * _LONGEST
+_LONGEST_TRACEBACK = 20_000
+_MOST_ITEMS = 100
+"""Of a list or mapping; with the lengths of texts it bounds a line, whatever is logged."""
+
 _GRAVE = frozenset({"error", "critical", "exception"})
 
 recent_errors: deque[str] = deque(maxlen=5)
@@ -28,7 +34,9 @@ recent_errors: deque[str] = deque(maxlen=5)
 def mask(text: str) -> str:
     """Hide the local part of every address: a short hash and the domain remain."""
     return _ADDRESS.sub(
-        lambda found: f"{hashlib.sha256(found[0].lower().encode()).hexdigest()[:8]}@{found[1]}",
+        lambda found: (
+            f"{hashlib.sha256(found[0].lower().encode(errors='replace')).hexdigest()[:8]}@{found[1]}"
+        ),
         text,
     )
 
@@ -38,17 +46,22 @@ def scrub(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, Mapping):
-        return {scrub(key): scrub(item) for key, item in value.items()}
+        return {scrub(key): scrub(item) for key, item in islice(value.items(), _MOST_ITEMS)}
     if isinstance(value, list | tuple | set | frozenset | deque):
-        return [scrub(item) for item in value]
+        return [scrub(item) for item in islice(value, _MOST_ITEMS)]
     if isinstance(value, bytes | bytearray | memoryview):
         return f"{len(value)} bytes"
-    return mask(_CONTROL.sub("�", str(value)[:_LONGEST]))
+    # Masked before it is cut: an address cut in two is none any more, and would stay.
+    return mask(_CONTROL.sub("�", str(value)[:_MOST_MASKED]))[:_LONGEST]
 
 
 def _scrub_lines(text: str) -> str:
-    """Do the same to a traceback, whose line breaks stay."""
-    return mask(_CONTROL_IN_LINES.sub("�", text))
+    """Do the same to a traceback: its line breaks stay, and of a long one beginning and end."""
+    masked = mask(_CONTROL_IN_LINES.sub("�", text))
+    if len(masked) <= _LONGEST_TRACEBACK:
+        return masked
+    half = _LONGEST_TRACEBACK // 2
+    return f"{masked[:half]}\n…\n{masked[-half:]}"
 
 
 def _scrub_event(

@@ -3,13 +3,17 @@
 import ipaddress
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 LONGEST_SOCKET = 107
 """Longest path of a Unix socket on Linux (unix(7))."""
+
+_OF_THE_NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "afs", "ceph"})
+"""File systems that several machines share: SQLite's WAL needs the memory of a single one."""
 
 
 def faults(values: dict[str, Any]) -> Iterator[str]:
@@ -20,6 +24,13 @@ def faults(values: dict[str, Any]) -> Iterator[str]:
     pair = ("aws_access_key_id", "aws_secret_access_key")
     if len([name for name in pair if values.get(name)]) == 1:
         yield "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY go together: set both or none"
+
+
+def clash(server_port: int, stats_socket: str) -> list[str]:
+    """Say that two of our own sockets are to have the same port, if they are."""
+    if stats_socket.startswith("tcp://") and stats_socket.endswith(f":{server_port}"):
+        return [f"STATS_SOCKET has port {server_port}, which is SERVER_PORT's"]
+    return []
 
 
 def _host(host: str) -> str:
@@ -85,6 +96,31 @@ def _certificate_hosts(hosts: tuple[str, ...]) -> str:
     return ""
 
 
+def _folder(folder: Path) -> str:
+    try:
+        mounts = Path("/proc/self/mounts").read_text(errors="replace")
+    except OSError:
+        return ""
+    kind = file_system(folder, mounts)
+    if kind not in _OF_THE_NETWORK:
+        return ""
+    return f"lies on {kind}, but SQLite's write-ahead log needs a disk of this machine"
+
+
+def file_system(folder: Path, mounts: str) -> str:
+    """Answer the kind of file system a folder lies or would lie on; `mounts`: fstab(5) lines."""
+    place, best, kind = os.path.realpath(folder), "", ""
+    for line in mounts.splitlines():
+        fields = line.split(" ")
+        if len(fields) < 3:
+            continue
+        point = fields[1].replace("\\040", " ").rstrip("/")
+        # Of two on the same place the later one is in front.
+        if f"{place}/".startswith(f"{point}/") and len(point) >= len(best):
+            best, kind = point, fields[2]
+    return kind
+
+
 def _proxies(proxies: tuple[str, ...]) -> str:
     for proxy in proxies:
         if not _is_network(proxy):
@@ -142,11 +178,23 @@ _RULES: dict[str, Callable[[Any], str]] = {
     "aws_ses_configuration_set": _configuration_set,
     "sns_topic_arn": _topics,
     "sns_cert_hosts": _certificate_hosts,
+    "data_dir": _folder,
     "trusted_proxies": _proxies,
     "schedule_timezone": _zone,
     "stats_socket": _socket,
     "sentry_dsn": _dsn,
 }
+
+
+def exposed(paths: Iterable[Path]) -> Iterator[str]:
+    """Yield a sentence for each of our paths that is open to every user of the machine."""
+    for path in paths:
+        try:
+            is_open = path.stat().st_mode & 0o007
+        except OSError:
+            continue
+        if is_open:
+            yield f"{path} is open to every user of this machine: chmod o-rwx {path}"
 
 
 def remarks(keys: tuple[str, ...], *, simulated: bool) -> list[str]:

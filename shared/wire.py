@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import math
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
@@ -28,6 +29,8 @@ HIGH_WATER = 2000
 """Frames that may wait in one direction before more are dropped."""
 
 _FIRST_CONNECT_MS = 20
+
+_NAME = re.compile(rf"(?:{'|'.join(INBOXES)})(?:-[0-9]{{1,4}})?")
 
 _LONGEST_NAME = "/ctl.sock.4194304"
 """supervisord first binds its socket under a name that ends in its pid, at most 4194304."""
@@ -167,8 +170,15 @@ class Wire:
         return Mailbox(self._context, self.folder, name)
 
     def send(self, letter: Letter) -> bool:
-        """Push one message without waiting; False if it was dropped."""
-        socket = self._outgoing.get(letter.to) or self._connect(letter.to)
+        """Push one message without waiting; False if it was dropped.
+
+        Whom to answer is often said by a frame: a name that is no mailbox's opens no path.
+        """
+        socket = self._outgoing.get(letter.to)
+        if socket is None and not _NAME.fullmatch(letter.to):
+            self.dropped += 1
+            return False
+        socket = socket or self._connect(letter.to)
         try:
             socket.send(self._encoder.encode(letter.message), zmq.DONTWAIT)
         except zmq.Again:

@@ -15,7 +15,8 @@ UNSUBSCRIPTION: Final = "UnsubscribeConfirmation"
 _TYPES = frozenset({NOTIFICATION, SUBSCRIPTION, UNSUBSCRIPTION})
 
 # The signed text is a list of lines, so a genuine one could be cut into other fields: a Subject
-# drawn into the MessageId makes an old post look new. One line of known letters cannot be so cut.
+# drawn into the MessageId makes an old post look new. So every field but the Message is one line,
+# which leaves one way to cut.
 _ID = re.compile(r"[0-9A-Za-z-]{1,100}")
 _TIMESTAMP = re.compile(r"[0-9TZ:.+-]{1,40}")
 
@@ -67,4 +68,5 @@ def _fault(envelope: Envelope, message_type: str) -> Refusal | None:
         return refusal.UNKNOWN_TYPE
     if not (_ID.fullmatch(envelope.message_id) and _TIMESTAMP.fullmatch(envelope.timestamp)):
         return refusal.ODD_ID
-    return None
+    others = (envelope.subject, envelope.subscribe_url, envelope.token)
+    return refusal.ODD_FIELD if any("\n" in (text or "") for text in others) else None

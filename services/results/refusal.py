@@ -27,6 +27,7 @@ UNKNOWN_TYPE = Refusal(400, "unknown_type", "this Type of post is none that SNS 
 NOT_JSON = Refusal(400, "not_json", f"the body is not JSON; {_RAW}")
 NO_ENVELOPE = Refusal(400, "no_envelope", f"the body is no envelope of SNS; {_RAW}")
 ODD_ID = Refusal(400, "odd_id", "MessageId or Timestamp is none that SNS makes")
+ODD_FIELD = Refusal(400, "odd_field", "Subject, SubscribeURL or Token has a line break in it")
 
 FOREIGN_TOPIC = Refusal(403, "foreign_topic", "this topic is not listed in SNS_TOPIC_ARN")
 NO_SIGNATURE = Refusal(403, "no_signature", "the signature is missing or not of version 1 or 2")

@@ -36,6 +36,7 @@ SEND = json.dumps(
 FOREIGN = "arn:aws:sns:eu-west-1:666666666666:evil"
 
 
+@pytest.mark.against("K11")
 def test_200_comes_after_the_writers_word_and_not_before(desk, sns):
     letters = desk.post(sns.notification(SEND))
     assert answers(letters) == []
@@ -64,6 +65,7 @@ def test_what_follows_at_once_is_bundled_for_one_commit(desk, sns):
     assert [post.post for post in recorded(desk.wait(0.021))] == ["p2", "p3"]
 
 
+@pytest.mark.against("K11", "Q3")
 def test_posts_are_repeated_each_second_until_they_are_recorded(desk, sns):
     desk.turn(*(check(sns.notification(SEND), name) for name in ("p1", "p2")))
     desk.turn(EventsRecorded(7, ("p1",)))
@@ -82,6 +84,7 @@ def test_a_post_under_way_is_not_done_twice(desk, sns):
     assert desk.actor.gauges(desk.now)["posts"] == 2  # the one that taught the certificate too
 
 
+@pytest.mark.against("K11")
 def test_a_repeat_after_the_answer_gets_the_same_answer(desk, sns):
     fields = sns.notification(SEND)
     desk.post(fields)
@@ -106,6 +109,7 @@ def test_the_same_sns_message_in_two_posts_goes_to_the_writer_twice(desk, sns):
     assert [post.sns_id for post in recorded(letters)] == [fields["MessageId"]] * 2
 
 
+@pytest.mark.against("H59")
 def test_what_the_writer_cannot_record_is_503(desk, sns):
     desk.post(sns.notification(SEND))
     (letter,) = desk.turn(EventsNotRecorded(7, ("p1",), "storage_full"))
@@ -114,6 +118,7 @@ def test_what_the_writer_cannot_record_is_503(desk, sns):
     assert desk.turn(EventsRecorded(7, ("p1",))) == []
 
 
+@pytest.mark.against("H59")
 def test_a_writer_that_stays_silent_is_503_within_snss_patience(desk, sns):
     desk.post(sns.notification(SEND))
     assert answers(desk.wait(9.9)) == []
@@ -129,6 +134,7 @@ def test_answers_to_unknown_posts_change_nothing(desk):
 # ── refusals ──
 
 
+@pytest.mark.against("A8")
 @pytest.mark.parametrize(
     ("change", "code"),
     [
@@ -148,23 +154,27 @@ def test_a_forgery_is_refused_at_once_and_nothing_is_fetched_or_written(desk, sn
     assert desk.fetch.asked == []
 
 
+@pytest.mark.against("A15", "H58")
 def test_a_missing_or_differing_type_header_is_400(desk, sns):
     assert answers(desk.post(sns.notification(SEND), "p1", header="")) == [("p1", 400)]
     assert answers(desk.post(sns.notification(SEND), "p2", header="Alarm")) == [("p2", 400)]
 
 
+@pytest.mark.against("H60")
 def test_a_raw_delivery_is_400_with_the_way_out(desk):
     (letter,) = desk.turn(check(SEND.encode()))
     assert letter.message.status == 400
     assert "raw message delivery" in letter.message.reason
 
 
+@pytest.mark.against("A12", "H51")
 def test_an_attackers_own_topic_is_refused_before_any_fetch(make_desk, sns):
     desk = make_desk()
     assert answers(desk.post(sns.notification(SEND, TopicArn=FOREIGN))) == [("p1", 403)]
     assert desk.fetch.asked == []
 
 
+@pytest.mark.against("A27")
 def test_refusals_are_logged_once_a_minute_with_their_number(desk, sns):
     with structlog.testing.capture_logs() as lines:
         for number in range(50):
@@ -174,6 +184,7 @@ def test_refusals_are_logged_once_a_minute_with_their_number(desk, sns):
     assert [(line["status"], line["count"]) for line in lines] == [(400, 1), (403, 1), (400, 50)]
 
 
+@pytest.mark.against("Q1")
 def test_too_many_posts_under_way_are_503(desk, sns, monkeypatch):
     monkeypatch.setattr(posts_module, "MOST_POSTS", 2)
     fields = sns.notification(SEND)
@@ -183,6 +194,7 @@ def test_too_many_posts_under_way_are_503(desk, sns, monkeypatch):
     assert answers(desk.post(fields, "p3")) == []
 
 
+@pytest.mark.against("Q1")
 def test_too_many_octets_waiting_for_a_certificate_are_503(make_desk, sns, monkeypatch):
     monkeypatch.setattr(posts_module, "MOST_OCTETS", 3000)
     desk = make_desk()
@@ -210,6 +222,7 @@ def test_posts_wait_for_the_certificate_and_then_all_go_on(make_desk, sns):
     assert desk.fetch.asked == [CERT_URL]
 
 
+@pytest.mark.against("N6", "H59")
 def test_a_certificate_that_cannot_be_had_is_503_and_heals(make_desk, sns):
     desk = make_desk()
     desk.post(sns.notification(SEND), "p1")
@@ -224,6 +237,7 @@ def test_a_certificate_that_cannot_be_had_is_503_and_heals(make_desk, sns):
     assert [post.post for post in recorded(desk.serve())] == ["p3"]
 
 
+@pytest.mark.against("N6")
 def test_a_fetch_that_never_ends_is_503(make_desk, sns):
     desk = make_desk()
     desk.post(sns.notification(SEND))
@@ -265,6 +279,7 @@ def test_a_forged_post_names_no_topic(make_desk, sns):
     assert desk.actor.notes() == {}
 
 
+@pytest.mark.against("A13")
 def test_a_subscription_of_an_unlisted_topic_is_not_confirmed(make_desk, sns):
     desk = make_desk(topics=())
     desk.post(sns.confirmation())
@@ -291,6 +306,7 @@ def test_a_subscription_is_confirmed_by_a_sender_and_then_200(desk, sns):
     assert desk.turn(TopicConfirmed("p1")) == [Letter("api", PostChecked("p1", 200))]
 
 
+@pytest.mark.against("A13", "A33", "H54")
 @pytest.mark.parametrize(
     "url",
     [
@@ -327,6 +343,7 @@ def test_a_confirmation_that_sns_refuses_is_503_and_its_words_are_for_the_log_al
     assert letter.message.status == 503
 
 
+@pytest.mark.against("A13", "H54")
 def test_a_forged_or_foreign_confirmation_confirms_nothing(desk, sns):
     assert answers(desk.post({**sns.confirmation(), "Token": "evil"}, "p1")) == [("p1", 403)]
     assert answers(desk.post(sns.confirmation(TopicArn=FOREIGN), "p2")) == [("p2", 403)]
@@ -338,6 +355,7 @@ def test_the_answers_of_writer_and_sender_are_not_mixed_up(desk, sns):
     assert desk.turn(EventsRecorded(7, ("c",)), TopicConfirmed("n")) == []
 
 
+@pytest.mark.against("A14")
 def test_an_unsubscription_is_warned_of_and_200(desk, sns):
     with structlog.testing.capture_logs() as lines:
         letters = desk.post(sns.confirmation("UnsubscribeConfirmation"))
@@ -348,6 +366,7 @@ def test_an_unsubscription_is_warned_of_and_200(desk, sns):
 # ── texts without an event ──
 
 
+@pytest.mark.against("H55", "H56")
 @pytest.mark.parametrize(
     "text",
     [
@@ -363,11 +382,13 @@ def test_a_verified_text_without_an_event_is_kept_as_a_note_and_200(desk, sns, t
     assert answers(desk.turn(EventsRecorded(7, ("p1",)))) == [("p1", 200)]
 
 
+@pytest.mark.against("H58")
 def test_a_256_kb_message_is_taken(desk, sns):
     (post,) = recorded(desk.post(sns.notification("x" * 262_144)))
     assert len(post.note) == 1000
 
 
+@pytest.mark.against("A14")
 def test_an_old_post_is_taken_and_counted(desk, sns):
     (post,) = recorded(desk.post(sns.notification(SEND, Timestamp="2026-08-30T10:00:00.000Z")))
     assert len(post.events) == 1
@@ -396,6 +417,7 @@ def test_a_database_that_cannot_be_read_puts_posts_off(desk, sns):
 # ── the ear ──
 
 
+@pytest.mark.against("N5")
 def test_while_the_api_is_heard_the_writer_is_told_each_second(desk):
     assert ears(desk.wait(1.0)) == []
     assert ears(desk.wait(1.0, EarOpen(9))) == [EarOpen(9)]
@@ -411,6 +433,7 @@ def test_a_new_start_of_api_or_results_is_a_new_ear(desk):
     assert ears(desk.wait(1.0, EarOpen(8))) == [EarOpen(8)]
 
 
+@pytest.mark.against("N5")
 def test_an_ear_that_takes_no_topic_is_not_open(make_desk):
     desk = make_desk(topics=())
     assert ears(desk.wait(1.0, EarOpen(9))) == []

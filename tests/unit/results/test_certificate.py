@@ -35,6 +35,7 @@ def test_the_host_of_the_topics_own_region_is_a_source(arn, host):
     )
 
 
+@pytest.mark.against("A9", "A33", "H52")
 @pytest.mark.parametrize(
     "url",
     [
@@ -77,6 +78,7 @@ def test_every_other_address_is_none(url):
     assert find_source(url, TOPIC, ()) is None
 
 
+@pytest.mark.against("A9")
 @pytest.mark.parametrize(
     "arn",
     [
@@ -105,6 +107,7 @@ def test_a_listed_loopback_host_is_a_source(scheme, host):
     assert find_source(url + "?x", TOPIC, (host,)) is None
 
 
+@pytest.mark.against("A10")
 def test_a_certificate_of_sns_is_believed_within_its_dates(sns):
     found = load(sns.pem, AWS, NOW.wall)
     assert isinstance(found, Certificate)
@@ -119,6 +122,7 @@ def reason(pem, source=AWS):
     return found.reason
 
 
+@pytest.mark.against("A10")
 def test_only_text_that_begins_as_pem_is_a_certificate(sns):
     assert "no PEM" in reason(b"")
     assert "no PEM" in reason(b"<Error><Message>" + sns.pem + b"</Message></Error>")
@@ -127,6 +131,7 @@ def test_only_text_that_begins_as_pem_is_a_certificate(sns):
     assert "cannot be read" in reason(b"-----BEGIN CERTIFICATE-----\nAAAA\n")
 
 
+@pytest.mark.against("A10")
 def test_dates_name_and_key_must_fit(sns, other_key):
     assert "dates" in reason(make_pem(sns.key, ends=-0.5))
     assert "dates" in reason(make_pem(sns.key, begins=1))
@@ -149,12 +154,14 @@ def test_a_public_key_alone_is_no_certificate(sns):
     assert "no PEM" in reason(pem)
 
 
+@pytest.mark.against("A10")
 @given(st.binary(max_size=200))
 def test_random_bytes_are_no_certificate_and_never_raise(tail):
     assert isinstance(load(tail, AWS, NOW.wall), Unfit)
     assert isinstance(load(b"-----BEGIN CERTIFICATE-----\n" + tail, AWS, NOW.wall), Unfit)
 
 
+@pytest.mark.against("A10")
 @given(st.data())
 def test_a_damaged_certificate_never_raises(sns, data):
     pem = bytearray(sns.pem)

@@ -135,6 +135,7 @@ def test_every_feedback_the_domain_knows_is_read():
     assert all(kind.word == word for word, (kind, _) in event._KINDS.items())
 
 
+@pytest.mark.against("H56")
 @pytest.mark.parametrize(
     ("word", "part", "said"),
     [
@@ -176,6 +177,7 @@ def test_the_mid_of_another_installation_is_not_ours():
         assert one("Send", "send", {}, tags={"mid": [mid]}).recipient is None
 
 
+@pytest.mark.against("H56")
 @pytest.mark.parametrize(
     "tags",
     [
@@ -228,6 +230,7 @@ def test_particulars_may_be_missing():
     assert (found.kind, found.email, found.subtype) == (Feedback.BOUNCE, "r@dest.example", "")
 
 
+@pytest.mark.against("H55", "H56")
 @pytest.mark.parametrize(
     "text",
     [
@@ -258,6 +261,7 @@ def test_more_recipients_than_ses_allows_are_no_event_of_ses():
     assert read({"eventType": "Send", "mail": {**MAIL, "destination": ["a@b.de"] * 51}}) == ()
 
 
+@pytest.mark.against("H55")
 @given(st.text(max_size=400))
 def test_random_text_holds_no_event_and_never_raises(text):
     assert event.read(text, "abcd1234", PUBLISHED) == ()
@@ -274,6 +278,7 @@ ANYTHING = st.recursive(
 )
 
 
+@pytest.mark.against("H56")
 @given(ANYTHING, ANYTHING)
 def test_random_shapes_never_raise(mail, bounce):
     read({"eventType": "Bounce", "mail": mail, "bounce": bounce})

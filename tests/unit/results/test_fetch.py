@@ -72,6 +72,7 @@ def test_what_is_served_comes_back(server):
     assert len(get(address(server, "/limit")).pem) == 16384
 
 
+@pytest.mark.against("A9", "A10", "N6")
 @pytest.mark.parametrize(
     ("path", "error"),
     [("/moved", "302"), ("/gone", "404"), ("/broken", "500"), ("/big", "16384"), ("/slow", "long")],
@@ -88,21 +89,25 @@ def test_a_closed_port_is_a_failure():
     assert "refused" in get(f"http://127.0.0.1:{port}/pem").error
 
 
+@pytest.mark.against("N6")
 def test_a_silent_server_is_a_failure():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         assert "timed out" in get(f"http://127.0.0.1:{listener.getsockname()[1]}/pem").error
 
 
+@pytest.mark.against("A33")
 @pytest.mark.parametrize("url", ["file:///etc/hostname", "ftp://127.0.0.1/x", "data:,x", ""])
 def test_no_other_scheme_is_known(url):
     assert get(url).pem == b""
     assert get(url).error
 
 
+@pytest.mark.against("A9")
 def test_plain_http_is_for_loopback_only(server):
     assert get(address(server, "/pem"), loopback=False).pem == b""
 
 
+@pytest.mark.against("A10")
 def test_a_self_signed_server_is_for_loopback_only(server, sns, tmp_path):
     chain = tmp_path / "chain.pem"
     key = sns.key.private_bytes(

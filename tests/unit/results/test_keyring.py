@@ -37,6 +37,7 @@ def test_a_certificate_is_fetched_once_and_then_at_hand(keyring, fetch, sns):
     assert (fetch.asked, keyring.fetches, keyring.is_fetching) == ([CERT_URL], 1, False)
 
 
+@pytest.mark.against("N6")
 @pytest.mark.parametrize("fetched", [Fetched(CERT_URL, b"", "404"), Fetched(CERT_URL, b"<Error/>")])
 def test_a_failure_is_believed_for_a_short_while_only(keyring, fetch, sns, fetched):
     assert FAILURE_S <= 30
@@ -54,6 +55,7 @@ def test_a_failure_is_believed_for_a_short_while_only(keyring, fetch, sns, fetch
     assert isinstance(keyring.find(source(), later(FAILURE_S + 1)), Certificate)
 
 
+@pytest.mark.against("N6")
 def test_a_fetch_that_never_ends_is_given_up(keyring, fetch, sns):
     keyring.find(source(), NOW)
     assert keyring.collect(later(9.9)) == []
@@ -72,12 +74,14 @@ def test_a_certificate_past_its_dates_is_fetched_anew(keyring, fetch, sns):
     assert len(fetch.asked) == 2
 
 
+@pytest.mark.against("A33")
 def test_few_fetches_run_at_once(keyring, fetch):
     found = [keyring.find(source(number), NOW) for number in range(1, 100)]
     assert found.count(None) == len(fetch.asked) == 8
     assert all(isinstance(one, Unfit) for one in found[8:])
 
 
+@pytest.mark.against("N6")
 def test_failures_are_bounded_and_crowd_no_certificate_out(keyring, fetch, sns):
     keyring.find(source(), NOW)
     fetch.fetched = [Fetched(CERT_URL, sns.pem)]

@@ -60,12 +60,14 @@ def test_what_is_no_envelope_is_named(body, expected):
     assert post.read(body, "Notification") == expected
 
 
+@pytest.mark.against("H60")
 @pytest.mark.parametrize("code", [refusal.NOT_JSON, refusal.NO_ENVELOPE])
 def test_a_body_without_envelope_hints_at_raw_delivery(code):
     assert code.status == 400
     assert "raw message delivery" in code.reason
 
 
+@pytest.mark.against("A15", "H57", "H58")
 @pytest.mark.parametrize(
     ("header", "changes", "expected"),
     [
@@ -79,6 +81,9 @@ def test_a_body_without_envelope_hints_at_raw_delivery(code):
         ("Notification", {"MessageId": "id\n"}, refusal.ODD_ID),
         ("Notification", {"Timestamp": "2026-09-01\n10:00:00Z"}, refusal.ODD_ID),
         ("Notification", {"Timestamp": "yesterday"}, refusal.ODD_ID),
+        ("Notification", {"Subject": "s\nMessageId\nid"}, refusal.ODD_FIELD),
+        ("Notification", {"Token": "t\n"}, refusal.ODD_FIELD),
+        ("Notification", {"SubscribeURL": "\nhttps://x"}, refusal.ODD_FIELD),
     ],
 )
 def test_each_fault_of_an_envelope_has_its_sentence(header, changes, expected):
@@ -86,6 +91,7 @@ def test_each_fault_of_an_envelope_has_its_sentence(header, changes, expected):
     assert expected.status == 400
 
 
+@pytest.mark.against("A8")
 @given(st.binary(max_size=300), st.sampled_from(["Notification", "", "x"]))
 def test_random_bytes_are_refused_and_never_raise(body, header):
     assert isinstance(post.read(body, header), Refusal)

@@ -43,6 +43,7 @@ def test_a_confirmation_of_either_version_is_genuine(sns, version, kind):
     assert is_genuine(sns, sns.confirmation(kind, version))
 
 
+@pytest.mark.against("A8")
 @pytest.mark.parametrize("version", ["1", "2"])
 @pytest.mark.parametrize(
     "change",
@@ -60,12 +61,14 @@ def test_a_notification_with_any_signed_field_changed_is_forged(sns, version, ch
     assert not is_genuine(sns, {k: v for k, v in fields.items() if v is not None})
 
 
+@pytest.mark.against("A8", "A13")
 @pytest.mark.parametrize("field", ["Message", "MessageId", "SubscribeURL", "Token"])
 def test_a_confirmation_with_any_signed_field_changed_is_forged(sns, field):
     fields = sns.confirmation()
     assert not is_genuine(sns, {**fields, field: fields[field] + "1"})
 
 
+@pytest.mark.against("A8", "A12")
 def test_the_type_and_the_topic_are_signed_too(sns):
     fields = sns.confirmation()
     assert not is_genuine(sns, {**fields, "Type": "UnsubscribeConfirmation"})
@@ -77,10 +80,12 @@ def test_unsigned_fields_may_differ(sns):
     assert is_genuine(sns, {**sns.notification(), "UnsubscribeURL": "https://evil", "Token": "x"})
 
 
+@pytest.mark.against("A8")
 def test_another_key_signs_nothing(sns, other_key):
     assert not is_genuine(sns, Sns(other_key).notification())
 
 
+@pytest.mark.against("A11", "H53")
 def test_the_digest_follows_from_the_version_alone(sns):
     for version, other in (("1", hashes.SHA256()), ("2", hashes.SHA1())):
         fields = sns.notification(version=version)
@@ -90,6 +95,7 @@ def test_the_digest_follows_from_the_version_alone(sns):
         assert not is_genuine(sns, {**fields, "SignatureVersion": "12".replace(version, "")})
 
 
+@pytest.mark.against("A8", "A11", "H53")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -114,6 +120,7 @@ def test_a_missing_or_unreadable_signature_is_refused_before_any_fetch(sns, chan
     assert refusal.NO_SIGNATURE.status == 403
 
 
+@pytest.mark.against("A12", "H51")
 @pytest.mark.parametrize(
     "arn",
     [
@@ -131,6 +138,7 @@ def test_a_foreign_topic_is_refused_however_well_signed(sns, arn):
     assert refusal.FOREIGN_TOPIC.status == 403
 
 
+@pytest.mark.against("H57")
 def test_a_post_signed_for_another_topic_cannot_be_shifted_into_ours(sns):
     """The signed text ends with the true topic, whatever lines stand before it."""
     tail = f"\nMessageId\nid1\nTimestamp\n2026-09-01T10:00:03.000Z\nTopicArn\n{TOPIC}\nType\n"
@@ -151,6 +159,7 @@ def test_a_post_signed_for_another_topic_cannot_be_shifted_into_ours(sns):
     assert not is_genuine(sns, {**ours, "Type": "Notification"})
 
 
+@pytest.mark.against("A14", "H57")
 def test_a_genuine_post_cannot_be_cut_into_other_fields(sns):
     """The Subject drawn into the MessageId would sign the same and make an old post look new."""
     fields = sns.notification("hello", Subject="s")
@@ -173,6 +182,7 @@ def test_without_a_listed_topic_any_topic_of_sns_is_examined(sns):
     assert examine(sns.notification(TopicArn="arn:x"), anyone) == refusal.CERTIFICATE_URL
 
 
+@pytest.mark.against("A8", "H53")
 @given(st.binary(min_size=1, max_size=600), st.sampled_from(["1", "2"]))
 def test_random_signatures_never_raise_and_never_verify(sns, octets, version):
     fields = {
@@ -182,6 +192,7 @@ def test_random_signatures_never_raise_and_never_verify(sns, octets, version):
     assert not is_genuine(sns, fields)
 
 
+@pytest.mark.against("A8")
 @given(st.data())
 def test_a_changed_character_of_the_message_is_always_forged(sns, data):
     fields = sns.notification("The quick brown fox", "1")

@@ -302,6 +302,7 @@ def test_a_due_time_far_away_is_slept_through_a_second_at_a_time(talk):
     assert talk.scheduler.gauges(at(1))["next_due_s"] == pytest.approx(3599)
 
 
+@pytest.mark.against("C1")
 def test_a_wall_clock_set_back_delays_but_repeats_nothing(talk):
     talk.digest(1, bulk(1, due=0))
     early = Now(at(1).mono, at(1).wall - 3600)

@@ -126,6 +126,7 @@ def test_letters_leave_after_the_turn(connect, scribe, surely):
     assert found == [RateDigest(1, 0, 0.0), RateDigest(1, 1, 24.0)]
 
 
+@pytest.mark.against("Q1")
 def test_a_letter_to_nobody_does_not_hold_up_the_turn(connect, scribe, surely):
     desk = station(scribe, connect())
     surely(connect(), Letter("writer", EarOpen(1)))
@@ -272,9 +273,9 @@ def start(tmp_path):
     """Start the program in a folder of its own; kill what is left at the end."""
     started: list[subprocess.Popen] = []
 
-    def go(*arguments: str, **environment: str) -> subprocess.Popen:
+    def go(*arguments: str, program: str = PROGRAM, **environment: str) -> subprocess.Popen:
         process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, *arguments],
+            [sys.executable, "-c", program, *arguments],
             cwd=tmp_path,
             env={**ENVIRONMENT, "DATA_DIR": str(tmp_path / "data"), **environment},
             stderr=subprocess.PIPE,
@@ -318,6 +319,7 @@ def test_a_signal_drains_and_then_the_process_ends_with_zero(start, number):
     assert '"stopped"' in said
 
 
+@pytest.mark.against("A28")
 def test_a_crash_is_said_without_addresses_and_ends_with_one(start):
     process = start("crash")
     assert process.wait(10) == 1
@@ -326,6 +328,7 @@ def test_a_crash_is_said_without_addresses_and_ends_with_one(start):
     assert "bob" not in said
 
 
+@pytest.mark.against("F1")
 def test_wrong_settings_end_with_78_and_a_sentence_each(start):
     process = start(SERVER_PORT="0", API_KEY="short")
     assert process.wait(10) == 78
@@ -360,9 +363,23 @@ def test_a_successor_waits_until_its_predecessor_has_drained(start):
     assert first.wait(1) == 0
 
 
+@pytest.mark.against("A31")
 def test_the_folder_of_the_data_is_ours_alone(start, tmp_path):
     wait_for(start(), '"ticking"')
     assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.against("A30", "A31")
+def test_whatever_the_writer_makes_is_ours_alone_in_a_folder_that_is_not(start, tmp_path):
+    """Database, WAL, sockets and locks, also where the folder was there before, open to all."""
+    (tmp_path / "data").mkdir(mode=0o755)
+    process = start(
+        program="import runpy; runpy.run_module('services.writer', run_name='__main__')"
+    )
+    wait_for(process, '"started"')
+    made = {path.name: path for path in (tmp_path / "data").rglob("*")}
+    assert {"ses-sender.db", "ses-sender.db-wal", "writer.sock", "writer.lock", "run"} <= set(made)
+    assert {name for name, path in made.items() if path.stat().st_mode & 0o077} == set()
 
 
 def test_when_supervisord_is_killed_its_children_drain(start, tmp_path):

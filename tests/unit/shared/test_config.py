@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared import config
+from shared import config, setting_rules
 from shared.config import Settings, check, load, load_one
 from shared.domain import OnUnknown
 from shared.errors import SettingsError
@@ -47,6 +47,55 @@ def test_three_settings_are_enough():
     assert settings.api_key == ("0123456789abcdef",)
     assert settings.zone.key == "Asia/Seoul"
     assert settings.database == Path("data/ses-sender.db")
+
+
+@pytest.mark.against("H74", "H76")
+def test_blanks_and_line_ends_around_a_value_are_no_part_of_it():
+    settings = check({**GOOD, "MAX_SEND_PER_SECOND": "24 ", "API_KEY": "0123456789abcdef\r"})
+    assert (settings.max_send_per_second, settings.api_key) == (24, ("0123456789abcdef",))
+
+
+MOUNTS = """overlay / overlay rw 0 0
+/dev/sda1 /var ext4 rw 0 0
+server:/export /mnt/share nfs4 rw,vers=4.2 0 0
+//server/x /mnt/my\\040files cifs rw 0 0
+/dev/sdb1 /mnt/share/local xfs rw 0 0
+server:/export /mnt/twice nfs rw 0 0
+tmpfs /mnt/twice tmpfs rw 0 0
+odd
+"""
+
+
+@pytest.mark.against("H79")
+@pytest.mark.parametrize(
+    ("folder", "kind"),
+    [
+        ("/var/lib/mail", "ext4"),
+        ("/variable", "overlay"),
+        ("/mnt/share", "nfs4"),
+        ("/mnt/share/data/deep", "nfs4"),
+        ("/mnt/share/../share/x", "nfs4"),
+        ("/mnt/share/local/data", "xfs"),
+        ("/mnt/my files/data", "cifs"),
+        ("/mnt/twice/data", "tmpfs"),
+    ],
+)
+def test_a_folder_on_the_network_is_refused_for_the_wal(folder, kind, monkeypatch):
+    assert setting_rules.file_system(Path(folder), MOUNTS) == kind
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: MOUNTS)
+    if kind in {"nfs4", "cifs"}:
+        [fault] = faults({"DATA_DIR": folder})
+        assert fault.startswith(f"DATA_DIR lies on {kind}")
+    else:
+        assert check({**GOOD, "DATA_DIR": folder}).data_dir == Path(folder)
+
+
+def test_without_a_list_of_mounts_any_folder_will_do(monkeypatch):
+    def refuse(*_, **__):
+        raise OSError
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    assert check({**GOOD, "DATA_DIR": "/mnt/share"}).data_dir == Path("/mnt/share")
 
 
 def test_lists_are_split_at_commas_and_trimmed():
@@ -109,6 +158,7 @@ def test_log_level_outweighs_rust_log():
 # ── faults ──
 
 
+@pytest.mark.against("F1")
 def test_ten_wrong_settings_are_ten_sentences_at_once():
     wrong = {
         "SERVER_PORT": "70000",
@@ -144,23 +194,35 @@ def test_what_is_missing_is_named_with_the_way_out():
         ("SERVER_URL", "https://"),
         ("SERVER_URL", "https://mail example.com"),
         ("SERVER_URL", "https://mail.example.com:99999"),
-        ("SERVER_URL", "https://mail.example.com/api"),
+        pytest.param(
+            "SERVER_URL", "https://mail.example.com/api", marks=pytest.mark.against("H75")
+        ),
         ("SERVER_URL", "https://mail.example.com?x=1"),
         ("SERVER_URL", "https://[::1"),
+        pytest.param("SERVER_URL", "mail.example.com", marks=pytest.mark.against("H75")),
+        pytest.param("SERVER_URL", "https://a.example\nX: y", marks=pytest.mark.against("H75")),
         ("API_KEY", ","),
+        pytest.param("API_KEY", "0123456789abcdef\rx", marks=pytest.mark.against("H76")),
         ("API_KEY", "0123456789abcdéf"),
         ("API_KEY", "change-me-to-a-long-random-key"),
         ("API_KEY", "0123456789abcdef,short"),
         ("AWS_REGION", "us-east"),
+        pytest.param("AWS_REGION", "us-east-1.evil.com", marks=pytest.mark.against("H78")),
         ("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE"),
         ("AWS_SECRET_ACCESS_KEY", "secret"),
         ("AWS_SES_FROM_EMAIL", "News <news@example.com"),
         ("AWS_SES_FROM_EMAIL", "뉴스@example.com"),
         ("AWS_SES_FROM_EMAIL", "news@뉴스.example"),
-        ("AWS_SES_FROM_EMAIL", "a@example.com\nBcc: b@example.com"),
+        pytest.param(
+            "AWS_SES_FROM_EMAIL",
+            "a@example.com\nBcc: b@example.com",
+            marks=pytest.mark.against("H77"),
+        ),
         ("AWS_SES_CONFIGURATION_SET", "my set"),
-        ("MAX_SEND_PER_SECOND", "0"),
-        ("MAX_SEND_PER_SECOND", "-1"),
+        pytest.param("MAX_SEND_PER_SECOND", "0", marks=pytest.mark.against("H74")),
+        pytest.param("MAX_SEND_PER_SECOND", "-1", marks=pytest.mark.against("H74")),
+        pytest.param("MAX_SEND_PER_SECOND", "1e9", marks=pytest.mark.against("H74")),
+        pytest.param("MAX_SEND_PER_SECOND", "2O", marks=pytest.mark.against("H74", "F1")),
         ("MAX_SEND_PER_SECOND", "nan"),
         ("MAX_SEND_PER_SECOND", "inf"),
         ("SES_CLIENT", "requests"),
@@ -178,6 +240,8 @@ def test_what_is_missing_is_named_with_the_way_out():
         ("STATS_SOCKET", "tcp://0.0.0.0:5557"),
         ("STATS_SOCKET", "tcp://127.0.0.1:99999"),
         ("STATS_SOCKET", "ipc://"),
+        pytest.param("STATS_SOCKET", "tcp://127.0.0.1:8080", marks=pytest.mark.against("H79")),
+        pytest.param("SERVER_PORT", "5557", marks=pytest.mark.against("H79")),
         ("STATS_SOCKET", "ipc://" + "x" * 108),
         ("SENTRY_DSN", "sentry.example.com"),
         ("SENTRY_TRACES_SAMPLE_RATE", "1.5"),
@@ -191,6 +255,7 @@ def test_one_wrong_value_is_one_sentence_about_it(variable, text):
     assert variable in fault
 
 
+@pytest.mark.against("A28", "H76")
 @pytest.mark.parametrize(
     ("variable", "text"),
     [
@@ -205,6 +270,7 @@ def test_a_secret_is_in_no_fault(variable, text):
     assert not any("hunter2" in fault for fault in faults({variable: text}))
 
 
+@pytest.mark.against("A28")
 def test_the_settings_can_be_shown_without_their_secrets():
     shown = config.shown(
         check(
@@ -237,6 +303,22 @@ def test_no_text_whatever_makes_anything_but_settings_or_named_faults(raw):
         assert error.faults  # noqa: PT017 - either end is right
 
 
+@pytest.mark.against("A31")
+def test_paths_that_any_user_may_read_are_named(tmp_path, monkeypatch):
+    folder, file = tmp_path / "data", tmp_path / "env"
+    folder.mkdir(mode=0o755)
+    file.touch()
+    file.chmod(0o644)
+    monkeypatch.setattr(os, "environ", {"SES_SENDER_ENV_FILE": str(file)})
+    settings = check({**GOOD, "DATA_DIR": str(folder)})
+    assert [line.split()[0] for line in config.exposed(settings)] == [str(file), str(folder)]
+    folder.chmod(0o750)
+    file.chmod(0o640)
+    assert config.exposed(settings) == []
+    file.unlink()
+    assert config.exposed(settings) == []
+
+
 # ── environment and file ──
 
 
@@ -254,6 +336,7 @@ def test_an_empty_variable_counts_as_not_set(dotenv):
     assert settings.max_send_per_second == 24
 
 
+@pytest.mark.against("F1")
 @pytest.mark.parametrize(
     "content",
     [
@@ -276,6 +359,7 @@ def test_a_dollar_in_the_file_is_a_dollar(dotenv):
     )
 
 
+@pytest.mark.against("F1")
 @pytest.mark.parametrize("line", ['API_KEY="hunter2hunter2hunter2', "API_KEY", "=hunter2"])
 def test_a_line_that_cannot_be_read_is_named_by_number_not_skipped(dotenv, line):
     path = dotenv(f"SERVER_PORT=9000\n{line}\n")
@@ -286,6 +370,45 @@ def test_a_line_that_cannot_be_read_is_named_by_number_not_skipped(dotenv, line)
     assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.against("F1")
+def test_f1_a_file_cut_at_any_byte_is_settings_of_it_or_named_faults(dotenv):
+    """What stands in it is read as it stands, or refused; never another value in its place."""
+    whole = "".join(f"{k}='{v}'\n" for k, v in GOOD.items()) + 'MAX_SEND_PER_SECOND="24"\n'
+    full = load({}, dotenv(whole))
+    taken = 0
+    for cut in range(len(whole)):
+        try:
+            found = load({}, dotenv(whole[:cut]))
+        except SettingsError as error:
+            assert error.faults  # noqa: PT017 - either end is right
+            continue
+        taken += 1
+        for name in Settings.__struct_fields__:
+            assert getattr(found, name) == getattr(full, name)
+    assert taken > 0
+
+
+@pytest.mark.against("F1")
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        ("", {"SERVER_URL", "API_KEY", "AWS_SES_FROM_EMAIL"}),
+        ("API_KEY=\nSERVER_PORT=\n", {"SERVER_URL", "API_KEY", "AWS_SES_FROM_EMAIL"}),
+        ("SERVER_URL=https://a.example\nAPI_KEY=\nMAX_SEND_PER_SECOND=2O\n",
+         {"API_KEY", "AWS_SES_FROM_EMAIL", "MAX_SEND_PER_SECOND"}),
+        ("SERVER_URL=a.example\r\nAPI_KEY=short\r\nSERVER_PORT=80 80\r\n",
+         {"SERVER_URL", "API_KEY", "AWS_SES_FROM_EMAIL", "SERVER_PORT"}),
+        ("\ufeffSERVER_URL=https://a.example\nAWS_SES_FROM_EMAIL=x\n",
+         {"API_KEY", "AWS_SES_FROM_EMAIL"}),
+    ],
+)  # fmt: skip
+def test_f1_all_that_is_wrong_in_a_file_is_said_at_once(dotenv, content, named):
+    with pytest.raises(SettingsError) as caught:
+        load({}, dotenv(content))
+    assert {fault.split()[0] for fault in caught.value.faults} == named
+
+
+@pytest.mark.against("F1")
 def test_a_file_that_is_no_text_is_a_fault(dotenv):
     with pytest.raises(SettingsError, match="not UTF-8"):
         load(GOOD, dotenv(b"SERVER_HOST=\xff\xfe\n"))

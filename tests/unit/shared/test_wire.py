@@ -33,6 +33,7 @@ def wait_for(mailbox: Mailbox, frames: int = 1, budget: Budget = Budget()) -> li
 # ── folder and lock ──
 
 
+@pytest.mark.against("A30", "A31")
 def test_the_run_folder_is_ours_alone(tmp_path):
     folder = run_folder(tmp_path / "data")
     assert folder == tmp_path / "data" / "run"
@@ -53,6 +54,7 @@ def test_a_long_path_gets_a_short_folder_in_tmp_the_same_each_time(tmp_path):
         made.rmdir()
 
 
+@pytest.mark.against("A30")
 def test_a_folder_of_another_user_is_refused(tmp_path, monkeypatch):
     run_folder(tmp_path)
     monkeypatch.setattr(os, "getuid", lambda: 4711)
@@ -109,6 +111,7 @@ def test_a_numbered_mailbox_takes_what_its_kind_takes(connect):
         mailbox.decode(msgspec.msgpack.encode(Hello("sender-0", 7)))
 
 
+@pytest.mark.against("Q2")
 def test_bad_frames_are_counted_and_dropped_and_good_ones_go_on(connect, folder):
     mailbox = connect().mailbox("writer")
     stranger = zmq.Context()
@@ -136,6 +139,7 @@ def test_bad_frames_are_counted_and_dropped_and_good_ones_go_on(connect, folder)
     assert (mailbox.bad_frames, mailbox.frames) == (len(bad), len(bad) + 1)
 
 
+@pytest.mark.against("Q2")
 def test_a_newer_peers_extra_field_is_no_bad_frame(connect):
     mailbox = connect().mailbox("writer")
     assert mailbox.decode(msgspec.msgpack.encode(["EarOpen", 7, "new"])) == EarOpen(7)
@@ -163,6 +167,7 @@ def test_a_turn_takes_no_more_than_its_budget_of_bytes(connect, surely):
     assert mailbox.full
 
 
+@pytest.mark.against("Q1", "Q3")
 def test_without_a_listener_a_letter_is_dropped_at_once_and_counted(connect):
     sender = connect()
     started = time.monotonic()
@@ -171,6 +176,7 @@ def test_without_a_listener_a_letter_is_dropped_at_once_and_counted(connect):
     assert sender.dropped == 100
 
 
+@pytest.mark.against("Q1")
 def test_a_listener_that_does_not_read_costs_a_bounded_number_of_frames(connect, surely):
     connect().mailbox("api")
     sender = connect()
@@ -182,6 +188,7 @@ def test_a_listener_that_does_not_read_costs_a_bounded_number_of_frames(connect,
     assert wire.HIGH_WATER <= sent <= 2 * wire.HIGH_WATER + 100
 
 
+@pytest.mark.against("Q3")
 def test_a_dead_listeners_frames_do_not_reach_its_successor(connect, folder, surely):
     first, sender = connect(), connect()
     first.mailbox("writer")
