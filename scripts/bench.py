@@ -7,6 +7,9 @@ from collections.abc import Sequence
 
 BENCHES = {
     "kills": "kill processes at random while mail goes out; nothing lost, nothing doubled",
+    "broken": "build the product wrong in six ways; the tests find each of them",
+    "power": "cut the power under a writer at work; what it acknowledged is there, whole",
+    "soak": "a quarter of an hour of mail, kills and faults; nothing lost, nothing grows",
 }
 """Name → what it does; `scripts/benches/NAME.py` has its `main(arguments)`."""
 

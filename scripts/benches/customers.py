@@ -10,6 +10,7 @@ from typing import Any, Final
 from scripts.benches.evidence import Scene, call
 from scripts.benches.facts import Cancelled, Clients, Told
 
+CONTENT: Final = "<html><body><h1>Still here?</h1></body></html>"
 PATIENCE_S: Final = 120.0
 """A client repeats for so long; then the product does not answer, and that is a failure."""
 
@@ -82,7 +83,7 @@ class Customer:
             "topic_id": topic,
             "emails": list(emails),
             "subject": "A crash test",
-            "content": "<html><body><h1>Still here?</h1></body></html>",
+            "content": more.pop("content", CONTENT),
         }
         return {"messages": [mail], **more}
 

@@ -122,6 +122,12 @@ def sent(path: Path) -> int:
         return int(ask("sent")[0][0])
 
 
+def stored(path: Path) -> int:
+    """Read how many recipients were ever stored, whatever became of them."""
+    with _reading(path) as ask:
+        return int(ask("stored")[0][0])
+
+
 def held(path: Path) -> list[int]:
     """Read which Unknown mails wait for the operator."""
     with _reading(path) as ask:

@@ -49,5 +49,9 @@ SELECT
 -- sent: how many are Sent
 SELECT coalesce(sum(sent), 0) FROM topic;
 
+-- stored: how many recipients there are
+SELECT coalesce(sum(created + processed + sent + failed + stopped + unknown + suppressed), 0)
+FROM topic;
+
 -- held: Unknown mails of before the webhook's last gap
 SELECT recipient FROM unknown WHERE since < (SELECT max(since) FROM ear);

@@ -141,7 +141,8 @@ def miscounted_events(evidence: Evidence) -> Iterator[Violation]:
         kinds[topic_of.get(recipient, "?"), kind] += 1
     for kind, word in FEEDBACK_WORDS.items():
         made, acked = evidence.events.get(word, Posted(0, 0))
-        if not acked <= stored[kind] <= made:
+        # A copy of an event that is posted twice is answered twice, and made once.
+        if not min(acked, made) <= stored[kind] <= made:
             found = f"{word}: {stored[kind]} are stored, {made} were made, {acked} got their 200"
             yield Violation("events", found)
     for key in kinds.keys() | database.counts.kinds.keys():

@@ -36,6 +36,7 @@ PASSAGES = {
     "results.verified": 5,
     "results.recorded": 50,
     "scheduler.claimed": 10,
+    "sender.received": 15,
     "sender.gated": 15,
     "sender.begun": 15,
     "sender.answered": 15,
@@ -45,6 +46,20 @@ PASSAGES = {
     "writer.sweeping": 1,
 }
 """At which passage each point kills: somewhere in the midst of three hundred mails."""
+
+AGAINST = {
+    "api.checked": pytest.mark.against("K1"),
+    "api.stored": pytest.mark.against("K4"),
+    "results.verified": pytest.mark.against("K11"),
+    "results.recorded": pytest.mark.against("K11"),
+    "scheduler.claimed": pytest.mark.against("K5"),
+    "sender.gated": pytest.mark.against("K6"),
+    "sender.begun": pytest.mark.against("K7"),
+    "sender.answered": pytest.mark.against("K7"),
+    "sender.journalled": pytest.mark.against("K8"),
+    "writer.before_commit": pytest.mark.against("K2", "K9"),
+    "writer.after_commit": pytest.mark.against("K3"),
+}
 
 PLAN = Plan(seed=1, kills=40, mails=3000, pause=(0.5, 1.0))
 MAILS, PORTION = 300, 100
@@ -169,7 +184,9 @@ def is_in_doubt(violation: Violation) -> bool:
     return violation.rule == "stuck" and violation.what.endswith("is Unknown")
 
 
-@pytest.mark.parametrize("point", crash.POINTS)
+@pytest.mark.parametrize(
+    "point", [pytest.param(point, marks=AGAINST.get(point, ())) for point in crash.POINTS]
+)
 def test_a_crash_at_this_point_costs_nothing(story, point):
     found = story.crashes[point]
     assert found.happened, f"{point} was not passed {PASSAGES[point]} times"
@@ -177,6 +194,7 @@ def test_a_crash_at_this_point_costs_nothing(story, point):
     assert found.violations == []
 
 
+@pytest.mark.against("K10", "K13", "A28")
 def test_kills_at_random_cost_nothing(story):
     assert len(story.kills) == PLAN.kills
     # Not after all was sent: then they would prove nothing.

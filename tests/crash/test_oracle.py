@@ -254,6 +254,12 @@ def test_an_event_that_never_got_its_200_may_be_stored_or_not():
         assert rules(story._replace(events=story.events | {"Delivery": Posted(4, acked)})) == set()
 
 
+def test_copies_of_an_event_are_answered_more_often_than_it_was_made():
+    story = true_story()
+    assert rules(story._replace(events=story.events | {"Send": Posted(3, 9)})) == set()
+    assert rules(story._replace(events=story.events | {"Send": Posted(4, 9)})) == {"events"}
+
+
 def test_a_recipient_that_is_counted_twice_for_a_kind_is_found():
     kinds = true_story().database.counts.kinds | {("news", Feedback.SEND): 4}
     assert rules(with_counts(kinds=kinds)) == {"events"}

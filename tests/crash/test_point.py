@@ -26,9 +26,17 @@ for passage in range(1, 6):
 """
 
 
-def live(text: str, folder: Path, where: str = "simulated") -> tuple[int, list[str]]:
+MAILS = LIFE.replace(
+    'crash.point("api.stored")',
+    'crash.point("sender.begun", [("one@x", "two@x", "three@x", "four@x", "five@x")[passage - 1]])',
+)
+
+
+def live(
+    text: str, folder: Path, where: str = "simulated", life: str = LIFE
+) -> tuple[int, list[str]]:
     """Let a process pass a point five times; answer how it ended, and the passages it began."""
-    command = [sys.executable, "-c", LIFE, text, str(folder), where]
+    command = [sys.executable, "-c", life, text, str(folder), where]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     return ended.returncode, ended.stdout.split()
 
@@ -64,8 +72,19 @@ def test_several_points_may_be_armed(tmp_path):
     assert live("api.checked:1, api.stored:2", tmp_path)[0] == -signal.SIGKILL
 
 
+def test_a_mail_kills_whoever_passes_a_point_with_it_every_time(tmp_path):
+    for _ in range(2):
+        assert live("sender.begun:three@", tmp_path, life=MAILS) == (
+            -signal.SIGKILL,
+            ["1", "2", "3"],
+        )
+    assert live("sender.received:three@", tmp_path, life=MAILS)[0] == 0
+    assert live("sender.begun:thirteen@", tmp_path, life=MAILS)[0] == 0
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
-    "text", ["api.stored", "api.stored:0", "api.stored:x", "api.stored:-1", "x:1"]
+    "text", ["api.stored:x@", "api.stored", "api.stored:0", "api.stored:x", "api.stored:-1", "x:1"]
 )
 def test_a_text_that_arms_nothing_is_refused_by_name(tmp_path, text):
     with pytest.raises(SettingsError, match="CRASH_AT"):

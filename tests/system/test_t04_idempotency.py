@@ -4,9 +4,12 @@ import concurrent.futures
 import signal
 import threading
 
+import pytest
+
 from tests.system.stack import until
 
 
+@pytest.mark.against("H46", "H49")
 def test_fifty_parallel_posts_with_one_key_are_one_set_of_mails(stack):
     def post(_number: int) -> int:
         headers = {"Idempotency-Key": "one"}
@@ -26,6 +29,7 @@ def test_fifty_parallel_posts_with_one_key_are_one_set_of_mails(stack):
     assert set(stack.accepted().values()) == {1}
 
 
+@pytest.mark.against("Q1")
 def test_a_stopped_writer_across_a_deadline_stores_each_address_once(stack):
     """A client without a key repeats on every 503, as a 503 says: surely nothing is stored."""
     codes: list[list[int]] = [[] for _ in range(3)]

@@ -1,8 +1,11 @@
 """SIGTERM under load, five times: calls on the wire finish, nothing is unknown, nothing doubled."""
 
+import pytest
+
 from tests.system.stack import until
 
 
+@pytest.mark.against("S1")
 def test_five_restarts_under_load_leave_nothing_unknown(make_stack):
     stack = make_stack(SIMULATOR_RATE="300").start()
     stack.connect_events()

@@ -90,6 +90,7 @@ def test_supervisorctl_shows_a_program_for_each_folder_of_services(running):
 # ── a second one ──
 
 
+@pytest.mark.against("S2")
 def test_a_second_installation_on_the_same_data_is_refused(running):
     before = running.pids()
     again = run(running, "-m", "scripts.launch", "run")
@@ -128,6 +129,7 @@ def test_ready_says_so_when_the_monitor_hangs(running):
     until("all is well", lambda: running.ready()["degraded"] == [], 20)
 
 
+@pytest.mark.against("Q1")
 def test_ready_is_503_only_while_nothing_can_be_stored(running):
     running.kill("writer", signal.SIGSTOP)
     answer = until(
@@ -146,6 +148,7 @@ def test_ready_is_503_only_while_nothing_can_be_stored(running):
 # ── wrong settings ──
 
 
+@pytest.mark.against("F1")
 def test_ten_wrong_settings_are_ten_sentences_before_anything_starts(make_stack):
     stack = make_stack(simulator=False)
     (stack.folder / "env").touch()
@@ -158,6 +161,7 @@ def test_ten_wrong_settings_are_ten_sentences_before_anything_starts(make_stack)
     assert not (stack.folder / "data").exists()
 
 
+@pytest.mark.against("S3")
 def test_under_supervisord_wrong_settings_are_an_end_and_no_endless_restart(make_stack, tmp_path):
     stack = make_stack(simulator=False, **WRONG)
     stack.environment.pop("SES_SENDER_ENV_FILE")
@@ -229,6 +233,7 @@ def test_paths_longer_than_a_socket_may_have(make_stack, tmp_path):
 # ── the end ──
 
 
+@pytest.mark.against("S1")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_everything_stops_in_order_and_drains(make_stack, number):
     stack = make_stack(SIMULATOR_RATE="200").start()

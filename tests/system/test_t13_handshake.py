@@ -42,6 +42,7 @@ def test_the_subscription_is_confirmed_by_the_api_and_events_come(make_stack, ve
     first_events_are_counted(stack)
 
 
+@pytest.mark.against("N5")
 def test_a_webhook_that_is_down_at_first_is_asked_again(make_stack):
     stack = make_stack(SIMULATOR_RETRY_SECONDS="6")
     stack.start_simulator()
@@ -98,6 +99,7 @@ def answer(stack: Stack, envelope: dict[str, str]) -> httpx2.Response:
     return httpx2.post(f"{stack.url}/v1/events/results", content=body, headers=headers)
 
 
+@pytest.mark.against("A8", "A11", "A12", "A13", "H54")
 @pytest.mark.parametrize("version", ["1", "2"])
 def test_a_forged_confirmation_confirms_nothing(make_stack, elsewhere, version):
     stack = make_stack().start()
@@ -126,6 +128,7 @@ def test_a_forged_confirmation_confirms_nothing(make_stack, elsewhere, version):
     assert subscriptions(stack)[0]["SubscriptionArn"].startswith("arn:")
 
 
+@pytest.mark.against("A8", "A12")
 def test_forged_events_are_refused_for_good_and_count_nothing(stack):
     for number, forge in enumerate(("bad_signature", "foreign_topic", "unsigned"), start=1):
         stack.faults(events={"forge": forge})

@@ -43,6 +43,7 @@ def all_went_once(stack: Stack, accepted: Counter[str] | None = None) -> None:
     until("nothing is degraded any more", lambda: stack.ready()["degraded"] == [], 10)
 
 
+@pytest.mark.against("E6", "E7")
 @pytest.mark.parametrize(
     ("switch", "why"),
     [
@@ -72,6 +73,7 @@ def test_trouble_that_comes_in_mid_run_and_goes(make_stack, switch, why):
     all_went_once(stack, accepted)
 
 
+@pytest.mark.against("E7")
 def test_an_account_that_is_paused_from_the_start_is_seen_before_a_mail_is_tried(make_stack):
     stack = make_stack()
     stack.start_simulator()
@@ -87,6 +89,7 @@ def test_an_account_that_is_paused_from_the_start_is_seen_before_a_mail_is_tried
     until("what SES said of it is over", lambda: stack.ready()["degraded"] == [], 5)
 
 
+@pytest.mark.against("E6")
 def test_our_own_count_stops_before_ses_has_to_refuse(make_stack):
     stack = make_stack(SIMULATOR_RATE="200", SIMULATOR_QUOTA="150").start()
     stack.connect_events()
@@ -104,6 +107,7 @@ def test_our_own_count_stops_before_ses_has_to_refuse(make_stack):
     all_went_once(stack)
 
 
+@pytest.mark.against("E2")
 def test_an_outage_of_the_line_loses_nothing(make_stack):
     stack = begin(make_stack, SIMULATOR_LEDGER_FILE="1")
     stack.stop_simulator()
@@ -161,6 +165,7 @@ def test_auto_without_getaccount_is_one_a_second(make_stack):
     assert all(after - before >= 1.0 for before, after in itertools.pairwise(stamps))
 
 
+@pytest.mark.against("E7")
 def test_keys_that_ses_refuses_hold_the_queue_until_they_are_mended(make_stack):
     stack = make_stack(SIMULATOR_CHECK_SIGNATURES="1").start()
     stack.connect_events()
@@ -178,6 +183,7 @@ def test_keys_that_ses_refuses_hold_the_queue_until_they_are_mended(make_stack):
     assert set(stack.accepted().values()) == {1}
 
 
+@pytest.mark.against("E8")
 def test_in_the_sandbox_only_the_recipients_ses_does_not_know_fail(make_stack):
     stack = make_stack()
     stack.start_simulator()
