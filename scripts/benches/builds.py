@@ -29,6 +29,7 @@ class Build(NamedTuple):
 
 POWER = "tests/crash/test_power.py::test_p1_what_was_acknowledged_survives_every_power_cut"
 MATRIX = "tests/unit/broker/test_matrix.py::test_never_over_the_rate_and_soon_at_it_again"
+WALK = "tests/crash/test_world.py::test_a_walk_through_all_troubles[1]"
 SENDER = "tests/unit/sender/test_sender.py::"
 
 BUILDS = (
@@ -90,6 +91,21 @@ BUILDS = (
         ),
     ),
     Build(
+        "gate removed (sender, its refusal)",
+        "a job of which nobody may go is sent to all",
+        (
+            Change(
+                "services/sender/hand.py",
+                "        if not gate.recipients:\n"
+                "            return self.drop(gate.job, now)\n"
+                "        began = work.gate.opened(gate.recipients)\n",
+                "        everybody = tuple(one.recipient for one in work.job.addressees)\n"
+                "        began = work.gate.opened(gate.recipients or everybody)\n",
+            ),
+        ),
+        (Detector(WALK, "doubled|disobeyed"),),
+    ),
+    Build(
         "synchronous=NORMAL",
         "a commit does not wait for the disk",
         (
@@ -141,5 +157,11 @@ BUILDS = (
             ),
         ),
         (Detector(MATRIX + "[broker_killed-1-8]", r"assert 0\.0 >= 0\.93"),),
+    ),
+    Build(
+        "edges instead of levels (digests)",
+        "the writer says what has work on change and never again",
+        (Change("services/writer/digest.py", "EVERY_S = 0.5\n", 'EVERY_S = float("inf")\n'),),
+        (Detector(WALK, "stuck"),),
     ),
 )
