@@ -107,6 +107,9 @@ def quarantine(book: Book, who: Standing, cause: Cause) -> State:
     """Final: it would be sent again, for that cause, and has killed every sender that had it."""
     new = move(move(who.state, cause), Cause.EXHAUSTED)
     _fail(book, who, new, QUARANTINED)
+    if cause is Cause.ABSENT:
+        # Whoever has it tried again sends what SES may have had, as far as proof can err.
+        book.store.run("set_flag", (MAYBE_DUPLICATE, who.recipient))
     note(book, who, *QUARANTINED)
     # Told to try it again, it begins anew.
     book.store.run("drop_suspicion", (who.recipient,))

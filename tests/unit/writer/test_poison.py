@@ -450,6 +450,23 @@ def test_e9_a_mail_that_kills_after_its_call_began_is_put_away_once_ses_surely_l
     assert desk.counts() == {"Sent": 3}
 
 
+def test_e9_put_away_by_proof_of_absence_it_is_marked_for_whoever_tries_it_again(desk):
+    hear(desk)
+    desk.submit([POISON])
+    sender = Sender(desk)
+    for crash in range(1, QUARANTINE_AT + 1):
+        sender.begins = crash == QUARANTINE_AT
+        for _ in range(20):
+            sender.live(jobs=1)
+            doubt(sender, 4)
+            if len(sender.deaths) == crash:
+                break
+        assert desk.sql("SELECT flags FROM recipient WHERE email = ?", POISON) == [(0,)]
+    doubt(sender, 368)
+    assert state_of(desk) == ("Failed", "crashed_sender")
+    assert desk.sql("SELECT flags FROM recipient WHERE email = ?", POISON) == [(1,)]
+
+
 @pytest.mark.parametrize(
     ("policy", "deaths"),
     [
