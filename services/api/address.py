@@ -15,16 +15,17 @@ from email_validator.rfc_constants import CASE_INSENSITIVE_MAILBOX_NAMES
 LONGEST = 320
 """Characters: 64 before the @, 255 behind it (RFC 5321 §4.5.3.1); SES says the same."""
 
-# Lower case only; every repetition is possessive, so that no input makes it go back. The names
-# that no mail can be sent to are email-validator's SPECIAL_USE_DOMAIN_NAMES.
+# Lower case only; what is repeated never begins as what may follow it does, so that no input makes
+# it go back far (possessive groups match wrongly before Python 3.11.5). The names that no mail can
+# be sent to are email-validator's SPECIAL_USE_DOMAIN_NAMES.
 _PLAIN = (
-    r"[a-z0-9_+-]++(?:\.[a-z0-9_+-]++)*+@(?:[a-z0-9]++(?:-[a-z0-9]++)*+\.)++"
+    r"[a-z0-9_+-]++(?:\.[a-z0-9_+-]++)*@(?:[a-z0-9]++(?:-[a-z0-9]++)*\.)+"
     r"(?!(?:arpa|invalid|local|localhost|onion|test)\b)[a-z]{2,24}+"
 )
 _PLAIN_LENGTH = 64  # of the whole address: no part of it can then be longer than its own limit
 _BLOCK = 250  # addresses looked at together; one that is not plain costs its block only
 _is_plain = re.compile(_PLAIN + r"\Z").match
-_are_plain = re.compile(f"(?:{_PLAIN}\n)*+\\Z").match
+_are_plain = re.compile(f"(?:{_PLAIN}\n)*\\Z").match
 _ANY_CASE_NAMES = frozenset(CASE_INSENSITIVE_MAILBOX_NAMES)  # RFC 2142
 
 

@@ -265,7 +265,7 @@ def test_mail_goes_out_once_signed_and_tagged(around, client):
 @pytest.mark.parametrize("client", ["async", "boto3"])
 def test_the_bulk_lane_sends_a_job_in_one_call(around, client):
     world = around(SES_CLIENT=client, SES_SEND_API="bulk")
-    world.rate = 500.0
+    world.rate = 2000.0
     world.ready()
     world.assign(job(1))
     world.until(world.outcomes)

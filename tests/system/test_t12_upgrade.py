@@ -91,8 +91,9 @@ def test_events_of_mail_from_before_still_find_it(stack):
     stack.wait_counts({"Sent": 4}, "leased")
     until("it is counted", lambda: stack.topic("done")["result_counts"].get("Complaint") == 2)
     assert stack.topic("done")["result_counts"]["Delivery"] == 4
+    # boto3 publishes again what is not answered in time: on a busy machine there may be more.
     published = stack.summary()["events"]["Publish"]
-    assert (published["made"], published["acked"]) == (5, 5)
+    assert published["acked"] == published["made"] >= 5
 
     install = Reader(stack.folder / "data" / "ses-sender.db").install()
     token = open_token(install.pixel_secret, RecipientId(3))

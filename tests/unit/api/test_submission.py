@@ -1,12 +1,11 @@
 """What a submission must hold beyond its shape."""
 
-import time
 from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
 
-from services.api import shape, submission
+from services.api import address, shape, submission
 from services.api.refusal import RefusalError
 from services.api.submission import Times
 from shared.protocol import Mail, Rejected
@@ -169,22 +168,15 @@ def test_no_good_address_at_all_refuses_the_whole():
     assert "/messages/1/emails/0" in found
 
 
-def test_ten_thousand_plain_addresses_take_a_few_milliseconds():
-    """10 ms is the promise on a quiet machine; the best of many rounds is taken, doubled."""
+def test_ten_thousand_plain_addresses_all_go_the_short_way(monkeypatch):
+    monkeypatch.setattr(address, "validate_email", None)
     emails = [f"user.name{n}+tag@mail-{n % 50}.example.com" for n in range(10_000)]
-    raw = msgspec.json.encode(body(mail(emails=emails, content="<h1>Hi</h1>" * 3000)))
-    best = min(_timed(raw) for _ in range(15))
-    assert best < 0.020
-
-
-def _timed(raw: bytes) -> float:
-    began = time.perf_counter()
-    submission.check(shape.decode(raw), SEOUL, NOW_MS)
-    return time.perf_counter() - began
+    checked = check(mail(emails=emails, content="<h1>Hi</h1>" * 3000))
+    assert [one.emails for one in checked.mails] == [tuple(emails)]
 
 
 @pytest.mark.against("A36", "H37")
+@pytest.mark.timeout(30)
 def test_hostile_content_takes_no_time():
-    began = time.perf_counter()
+    """What goes back and forth over half a million tags would take hours."""
     check(mail(content="<a" * 500_000), mail(content='<a href="https://x.example">' * 100_000))
-    assert time.perf_counter() - began < 0.2
