@@ -28,8 +28,8 @@ def check_library() -> None:
 def open_writer(path: Path, cache_mb: int, mmap_mb: int, vfs: str = "") -> apsw.Connection:
     """Open the one connection that writes, on SQLite's own view of the disk or a named one."""
     check_library()
-    wal = path.with_name(path.name + "-wal")
-    if _size(wal) and not _size(path):
+    wal = wal_of(path)
+    if size_of(wal) and not size_of(path):
         # SQLite would make an empty database and throw the log away.
         raise StoreError(
             f"the database {path} is missing or empty, but its log {wal.name} is there: put the"
@@ -75,7 +75,13 @@ def make_shrinkable(connection: apsw.Connection, path: Path, most: int = VACUUM_
     )
 
 
-def _size(file: Path) -> int:
+def wal_of(path: Path) -> Path:
+    """Answer where SQLite keeps the write-ahead log of that database."""
+    return path.with_name(path.name + "-wal")
+
+
+def size_of(file: Path) -> int:
+    """Answer a file's size in bytes, 0 if there is none."""
     return file.stat().st_size if file.exists() else 0
 
 

@@ -12,7 +12,7 @@ import apsw
 from shared import clock
 from shared.errors import StorageFullError, StorageLostError, StoreError
 from shared.store import migrate, sql
-from shared.store.open import INCREMENTAL, make_shrinkable, open_writer
+from shared.store.open import INCREMENTAL, make_shrinkable, open_writer, size_of, wal_of
 
 Row = tuple[Any, ...]
 _STATEMENTS = sql.load(*sql.WRITES)
@@ -34,11 +34,7 @@ class Store:
             self.can_shrink = self._connection.pragma("auto_vacuum") == INCREMENTAL
         except apsw.Error as error:
             raise self._named(error) from error
-        self._files = {file: _inode(file) for file in (path, self._wal)}
-
-    @property
-    def _wal(self) -> Path:
-        return self.path.with_name(self.path.name + "-wal")
+        self._files = {file: _inode(file) for file in (path, wal_of(path))}
 
     def begin(self) -> None:
         """Open the turn's transaction, if the database is still where it was opened.
@@ -119,7 +115,7 @@ class Store:
 
     def wal_bytes(self) -> int:
         """Answer the size of the write-ahead log."""
-        return self._wal.stat().st_size if self._wal.exists() else 0
+        return size_of(wal_of(self.path))
 
     def close(self) -> None:
         """Close the file; SQLite checkpoints and removes the WAL."""
