@@ -14,30 +14,10 @@ from shared import protocol, wire
 from shared.clock import Now
 from shared.domain import SubmissionId
 from shared.protocol import EarOpen, LookUp, Submit
-from shared.wire import Budget, Letter, Wire
+from shared.wire import Budget, Letter
 from tests.unit.api.rig import Rig, at, body, mail, writer_state
-from tests.unit.shared.conftest import HoldingWire
 
 MB = 1024 * 1024
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return wire.run_folder(tmp_path)
-
-
-@pytest.fixture
-def connect(folder):
-    """Make wires of processes that share a run folder; all are closed at the end."""
-    made: list[Wire] = []
-
-    def make() -> Wire:
-        made.append(HoldingWire(folder))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
 
 
 def submission(number: int, octets: int = 10) -> Submit:

@@ -16,34 +16,14 @@ import zmq
 from shared import wire
 from shared.errors import FrameError
 from shared.protocol import INBOXES, EarOpen, Message
-from shared.wire import Budget, Letter, Mailbox, Wire
+from shared.wire import Budget, Letter, Mailbox
 from tests.contract.test_protocol import MESSAGES
 from tests.contract.test_protocol import struct as example
-from tests.unit.shared.conftest import HoldingWire
 
 FRAMES = 100_000
 ON_SOCKETS = 4_000
 SEED = 20_260_901
 MB = 1024 * 1024
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return wire.run_folder(tmp_path)
-
-
-@pytest.fixture
-def connect(folder):
-    """Make wires of processes that share a run folder; all are closed at the end."""
-    made: list[Wire] = []
-
-    def make() -> Wire:
-        made.append(HoldingWire(folder))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
 
 
 # ── frames ──
