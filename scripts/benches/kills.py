@@ -60,6 +60,14 @@ class Arena(stage.Stage):
             pids=self.pids,
         )
 
+    def end(self, *, is_clean: bool) -> None:
+        """Stop; keep the folder if anything in it has to be looked into."""
+        self.stop(idle=is_clean)
+        if is_clean:
+            self.remove()
+        else:
+            console.print(f"kept for inspection: {self.folder}", highlight=False)
+
     def pids(self) -> dict[str, int]:
         """Ask supervisord for our processes; the simulator stands in for Amazon and is spared."""
         found = stage.control(wire.run_folder(self.folder)).getAllProcessInfo()
@@ -107,11 +115,7 @@ def run(plan: Plan) -> Finding:
         is_over = not violations
         return Finding(plan.seed, kills, evidence, violations, resent, time.monotonic() - began)
     finally:
-        arena.stop(idle=is_over)
-        if is_over:
-            arena.remove()
-        else:
-            console.print(f"kept for inspection: {arena.folder}", highlight=False)
+        arena.end(is_clean=is_over)
 
 
 def say(plan: Plan, number: int, kill: Kill) -> None:

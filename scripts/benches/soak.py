@@ -94,11 +94,7 @@ def run(soak: Soak) -> Finding:
         spent = time.monotonic() - began
         return Finding(course, evidence, violations, lines, resent, spent)
     finally:
-        arena.stop(idle=is_over)
-        if is_over:
-            arena.remove()
-        else:
-            console.print(f"kept for inspection: {arena.folder}", highlight=False)
+        arena.end(is_clean=is_over)
 
 
 def live(scene: Scene, customer: Customer, soak: Soak) -> Course:

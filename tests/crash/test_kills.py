@@ -20,7 +20,8 @@ from scripts.benches.killer import DOMAIN, Kill, Plan
 from scripts.benches.oracle import Violation
 from shared import crash
 from shared.domain import State
-from tests.system.stack import KEY, Stack, until
+from tests.crash.scenes import ours, scene_of
+from tests.system.stack import Stack, until
 
 RATE = 300
 # SNS must not give up while the API starts anew: events it dropped would leave nothing to prove by.
@@ -67,7 +68,6 @@ SWEPT = 4500
 """Recipients of a cancel whose rows follow in steps: the order itself does the first 2,000."""
 
 PROCESSES = 8
-ACTORS = {point.partition(".")[0] for point in PASSAGES} | {"monitor"}
 TOMORROW = (datetime.now(UTC) + timedelta(days=1)).isoformat()
 
 pytestmark = pytest.mark.timeout(400)
@@ -91,25 +91,12 @@ class Story(NamedTuple):
 
 @pytest.fixture(scope="module")
 def story(tmp_path_factory) -> Iterator[Story]:
-    stack = Stack(tmp_path_factory.mktemp("crash"), **RULES)
-    try:
-        stack.start()
-        stack.connect_events()
+    with Stack(tmp_path_factory.mktemp("crash"), **RULES).living() as stack:
         yield live(stack)
-    finally:
-        stack.close()
 
 
 def live(stack: Stack) -> Story:
-    scene = Scene(
-        port=stack.port,
-        key=KEY,
-        simulator_port=stack.simulator_port,
-        database=stack.folder / "data" / "ses-sender.db",
-        log=stack.log,
-        rate=RATE,
-        pids=lambda: ours(stack),
-    )
+    scene = scene_of(stack, RATE)
     customer = Customer(scene)
     # The senders' first: an answer that is lost takes the longest to be settled.
     points = sorted(PASSAGES, key=lambda point: not point.startswith("sender"))
@@ -120,11 +107,6 @@ def live(stack: Stack) -> Story:
     crowd.end()
     killer.come_to_rest(scene, customer, 150)
     return Story(crashes, kills, gather(scene, customer.clients()))
-
-
-def ours(stack: Stack) -> dict[str, int]:
-    """Answer our processes; the simulator, which is two, stands in for Amazon and is spared."""
-    return {n: pid for n, pid in stack.pids().items() if n.partition("-")[0] in ACTORS}
 
 
 def crash_at(stack: Stack, scene: Scene, customer: Customer, point: str) -> Crash:

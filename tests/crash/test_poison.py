@@ -26,12 +26,8 @@ def stack(tmp_path) -> Iterator[Stack]:
     store.run("count_minute", (int(time.time()) // 60 - 30, 100, 100))
     store.commit()
     store.close()
-    try:
-        stack.start()
-        stack.connect_events()
+    with stack.living():
         yield stack
-    finally:
-        stack.close()
 
 
 def test_e9_mail_that_kills_its_senders_is_put_away_and_the_rest_is_sent(stack):

@@ -20,16 +20,16 @@ from supervisor.xmlrpc import SupervisorTransport
 
 from scripts.benches import killer, oracle
 from scripts.benches.customers import Customer
-from scripts.benches.evidence import Scene, gather
+from scripts.benches.evidence import gather
 from scripts.benches.killer import DOMAIN
 from shared import wire
-from tests.system.stack import KEY, Stack, until
+from tests.crash.scenes import scene_of
+from tests.system.stack import Stack, until
 
 RATE = 300
 # SNS must not give up while the API starts anew: events it dropped would leave nothing to prove by.
 RULES = {"SIMULATOR_RATE": str(RATE), "UNKNOWN_AFTER": "20", "SIMULATOR_RETRY_SECONDS": "5"}
 SENDERS = ("sender-0", "sender-1")
-OURS = ("api", "writer", "scheduler", "broker", "results", "monitor", *SENDERS)
 REST_S = 60.0
 
 LARGE = "<p>" + "x" * 4_000_000
@@ -49,15 +49,7 @@ class Place:
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
-        self.scene = Scene(
-            port=stack.port,
-            key=KEY,
-            simulator_port=stack.simulator_port,
-            database=stack.folder / "data" / "ses-sender.db",
-            log=stack.log,
-            rate=RATE,
-            pids=lambda: {n: pid for n, pid in stack.pids().items() if n in OURS},
-        )
+        self.scene = scene_of(stack, RATE)
         self.customer = Customer(self.scene)
 
     def post(self, topic: str, mails: int) -> None:
@@ -93,13 +85,8 @@ class Place:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Iterator[Place]:
-    stack = Stack(tmp_path_factory.mktemp("processes"), **RULES)
-    try:
-        stack.start()
-        stack.connect_events()
+    with Stack(tmp_path_factory.mktemp("processes"), **RULES).living() as stack:
         yield Place(stack)
-    finally:
-        stack.close()
 
 
 def addresses(topic: str, mails: int) -> list[str]:

@@ -35,10 +35,5 @@ def stack(make_stack) -> Stack:
 @pytest.fixture(scope="module")
 def running(tmp_path_factory) -> Iterator[Stack]:
     """Answer one installation that all tests of a module share."""
-    stack = Stack(tmp_path_factory.mktemp("stack"))
-    try:
-        stack.start()
-        stack.connect_events()
+    with Stack(tmp_path_factory.mktemp("stack")).living() as stack:
         yield stack
-    finally:
-        stack.close()

@@ -109,6 +109,16 @@ class Stack:
         self.wait_ready()
         return self
 
+    @contextlib.contextmanager
+    def living(self) -> Iterator["Stack"]:
+        """Start, let SES's events come in, and close at the end whatever happens."""
+        try:
+            self.start()
+            self.connect_events()
+            yield self
+        finally:
+            self.close()
+
     def start_without_waiting(self) -> None:
         """Start it for a test that expects trouble."""
         data = self.folder / "data"
