@@ -6,12 +6,14 @@ The door to cryptography.
 import enum
 import functools
 import re
+import warnings
 from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import NameOID
 
 LARGEST = 16 * 1024
@@ -78,6 +80,7 @@ class Certificate(NamedTuple):
 
 
 _PADDING = padding.PKCS1v15()
+_UNREADABLE = (ValueError, TypeError, x509.InvalidVersion, UnsupportedAlgorithm)
 
 
 def find_source(url: str, topic_arn: str, cert_hosts: tuple[str, ...]) -> Source | None:
@@ -118,10 +121,13 @@ def load(pem: bytes, source: Source, wall: float) -> Certificate | Unfit:
     if len(pem) > LARGEST or not pem.startswith(b"-----BEGIN CERTIFICATE-----"):
         return Unfit("what was served is no PEM certificate")
     try:
-        parsed = x509.load_pem_x509_certificate(pem)
-        key = parsed.public_key()
-        names = parsed.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    except (ValueError, TypeError, x509.InvalidVersion, UnsupportedAlgorithm):
+        with warnings.catch_warnings():
+            # What is read with a warning breaks a rule of RFC 5280: it is none of SNS's.
+            warnings.simplefilter("error", CryptographyDeprecationWarning)
+            parsed = x509.load_pem_x509_certificate(pem)
+            key = parsed.public_key()
+            names = parsed.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    except (*_UNREADABLE, CryptographyDeprecationWarning):
         return Unfit("the certificate cannot be read")
     least = _LEAST_LOOPBACK_BITS if source.loopback else _LEAST_BITS
     if not isinstance(key, rsa.RSAPublicKey) or not least <= key.key_size <= _MOST_BITS:

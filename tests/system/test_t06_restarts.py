@@ -6,6 +6,7 @@ from tests.system.stack import until
 
 
 @pytest.mark.against("S1")
+@pytest.mark.timeout(300)
 def test_five_restarts_under_load_leave_nothing_unknown(make_stack):
     stack = make_stack(SIMULATOR_RATE="300").start()
     stack.connect_events()

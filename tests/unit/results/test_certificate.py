@@ -1,5 +1,7 @@
 """Which address may serve a certificate, and which certificate is believed."""
 
+import ssl
+
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -159,6 +161,15 @@ def test_a_public_key_alone_is_no_certificate(sns):
 def test_random_bytes_are_no_certificate_and_never_raise(tail):
     assert isinstance(load(tail, AWS, NOW.wall), Unfit)
     assert isinstance(load(b"-----BEGIN CERTIFICATE-----\n" + tail, AWS, NOW.wall), Unfit)
+
+
+@pytest.mark.against("A10")
+def test_a_certificate_that_is_read_with_a_warning_only_is_refused(sns):
+    serial = b"\xa0\x03\x02\x01\x02\x02"  # after the version; its length comes next
+    der = bytearray(ssl.PEM_cert_to_DER_cert(sns.pem.decode()))
+    der[der.index(serial) + len(serial) + 1] |= 0x80  # a negative number
+    pem = ssl.DER_cert_to_PEM_cert(bytes(der)).encode()
+    assert "cannot be read" in reason(pem)
 
 
 @pytest.mark.against("A10")
