@@ -1,7 +1,6 @@
 """Whole installations: `stack` is new for each test, `running` serves one module's tests."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -9,14 +8,15 @@ from tests.system.stack import Stack
 
 
 @pytest.fixture
-def make_stack(tmp_path: Path) -> Iterator[Callable[..., Stack]]:
-    """Answer a function that builds an installation; all are ended with the test."""
+def make_stack(tmp_path_factory) -> Iterator[Callable[..., Stack]]:
+    """Answer a function that builds an installation; all are ended with the test.
+
+    Short names: a socket's path, of supervisord's in a checkout too, has 107 bytes at most.
+    """
     stacks: list[Stack] = []
 
     def make(**more) -> Stack:
-        folder = tmp_path / f"stack-{len(stacks)}"
-        folder.mkdir()
-        stacks.append(Stack(folder, **more))
+        stacks.append(Stack(tmp_path_factory.mktemp("s"), **more))
         return stacks[-1]
 
     yield make
