@@ -122,15 +122,19 @@ class Stage:
             "SIMULATOR_DIR": str(self.folder / "simulator"),
         }
 
+    def client(self, service: str) -> Any:
+        """Make a client of the simulator's."""
+        session: Any = boto3.session.Session("simulator", "simulator-secret", region_name=REGION)
+        direct = Config(proxies={})
+        return session.client(service, endpoint_url=self.simulator_url, config=direct)
+
     def _wire_up(self) -> None:
         """Do what an operator does once by hand in AWS: topic, subscription, event destination."""
-        session = boto3.session.Session("simulator", "simulator-secret", region_name=REGION)
-        direct = Config(proxies={})
-        sns = session.client("sns", endpoint_url=self.simulator_url, config=direct)
+        sns = self.client("sns")
         sns.create_topic(Name=TOPIC, Attributes={"SignatureVersion": "2"})
         endpoint = f"{self.url}/v1/events/results"
         sns.subscribe(TopicArn=TOPIC_ARN, Protocol="http", Endpoint=endpoint)
-        sesv2 = session.client("sesv2", endpoint_url=self.simulator_url, config=direct)
+        sesv2 = self.client("sesv2")
         sesv2.create_configuration_set(ConfigurationSetName="demo")
         sesv2.create_configuration_set_event_destination(
             ConfigurationSetName="demo",

@@ -14,7 +14,7 @@ from typing_extensions import override
 from services.sender.contents import Contents
 from services.sender.hand import Call, Hand
 from services.sender.lane import Lane, most_in_call, share, waiting_room
-from services.sender.measures import Measures, p99_ms
+from services.sender.measures import Measures, gate_gauges, p99_ms
 from services.sender.outcome import BulkFault, Finding, judge_bulk, judge_single
 from services.sender.permits import Air, air
 from services.sender.releases import Releases
@@ -285,7 +285,7 @@ class Sender(Actor):
             "unacknowledged": float(len(self.reports)),
             "rate": self._rate,
             "permit_late_p99_ms": p99_ms(self._hand.late),
-            "gate_p99_ms": p99_ms(self._hand.gate_times),
+            **gate_gauges(self._hand.gate_times),
             **self._measures.gauges(now),
         }
 

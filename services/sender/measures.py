@@ -33,4 +33,14 @@ class Measures:
 
 def p99_ms(seconds: Sequence[float]) -> float:
     """Answer the 99th percentile in milliseconds, 0 for none."""
-    return 1000.0 * sorted(seconds)[int(len(seconds) * 0.99)] if seconds else 0.0
+    return _ms(sorted(seconds), 0.99)
+
+
+def gate_gauges(seconds: Sequence[float]) -> dict[str, float]:
+    """Answer how long the gate's answers took, in milliseconds."""
+    ranked = sorted(seconds)
+    return {"gate_p50_ms": _ms(ranked, 0.5), "gate_p99_ms": _ms(ranked, 0.99)}
+
+
+def _ms(ranked: Sequence[float], share: float) -> float:
+    return 1000.0 * ranked[int(len(ranked) * share)] if ranked else 0.0

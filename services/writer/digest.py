@@ -116,11 +116,12 @@ def _next_due(store: Store, lanes: tuple[int, ...], after: int) -> int | None:
 
 
 def gauges(store: Store, account: Account, now: Now) -> dict[str, float]:
-    """Answer commit times, the WAL, the oldest waiting mail's age, rate, quota and reputation."""
+    """Answer commits, the WAL, the oldest waiting mail's age, rate, quota and reputation."""
     oldest = _next_due(store, (0, 1), 0)
     state, day = account.state(now), account.bulk.day
     times = sorted(store.commit_ms) or [0.0]
     found = {
+        "commits": float(store.commits),
         "commit_p50_ms": times[len(times) // 2],
         "commit_p99_ms": times[int(len(times) * 0.99)],
         "wal_mb": store.wal_bytes() / 1e6,

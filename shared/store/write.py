@@ -27,6 +27,7 @@ class Store:
         self.path = path
         self._connection = open_writer(path, cache_mb, mmap_mb, vfs)
         self.commit_ms: deque[float] = deque(maxlen=512)
+        self.commits = 0
         self._changes = 0
         try:
             self.migrated = migrate.migrate(self._connection)
@@ -56,6 +57,7 @@ class Store:
         self._execute("COMMIT")
         if changes > self._changes:  # a commit of nothing costs nothing, and tells nothing
             self.commit_ms.append((clock.read().mono - began) * 1000)
+            self.commits += 1
         self._changes = changes
 
     def rollback(self) -> None:

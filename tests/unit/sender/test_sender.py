@@ -550,7 +550,7 @@ def test_gauges_show_what_is_held_and_what_came_back(talk):
     assert gauges["unacknowledged"] == 1
     assert gauges["verdict_accepted"] == 1
     assert gauges["permit_late_p99_ms"] < 1
-    assert gauges["gate_p99_ms"] < 1
+    assert gauges["gate_p50_ms"] <= gauges["gate_p99_ms"] < 1
     talk.mono += 1
     talk.end(flying)
     assert talk.sender.gauges(talk.now)["sent_per_s"] == pytest.approx(1)

@@ -215,6 +215,16 @@ def test_a_restart_of_the_writer_loses_nothing(desk):
     assert desk.writer.gauges(desk.now)["queue_created"] == 2
 
 
+def test_commits_are_counted_one_for_all_messages_of_a_turn_and_none_for_nothing(desk):
+    before = desk.writer.gauges(desk.now)["commits"]
+    opens = [p.RecordOpens("api", 1, seq, ()) for seq in (1, 2, 3)]
+    desk.say(*opens)
+    assert desk.writer.gauges(desk.now)["commits"] == before + 1
+    desk.say()
+    desk.say(opens[0])
+    assert desk.writer.gauges(desk.now)["commits"] == before + 1
+
+
 @pytest.mark.against("E9")
 def test_a_poisonous_message_is_refused_by_name_and_the_rest_goes_on(desk, monkeypatch):
     from services.writer import submissions
