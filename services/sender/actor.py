@@ -16,7 +16,7 @@ from services.sender.hand import Call, Hand
 from services.sender.lane import Lane, most_in_call, share, waiting_room
 from services.sender.measures import Measures, gate_gauges, p99_ms
 from services.sender.outcome import BulkFault, Finding, judge_bulk, judge_single
-from services.sender.permits import Air, air
+from services.sender.permits import Air
 from services.sender.releases import Releases
 from services.sender.reply import Ending
 from services.sender.reports import Reports
@@ -200,7 +200,7 @@ class Sender(Actor):
         if self.halted or self._stopped_at is not None:
             return Air(0, 0)
         terms = self._terms
-        return air(share(self._rate, terms.workers, terms.most_in_air), len(self._hand.in_air))
+        return self._hand.air(share(self._rate, terms.workers, terms.most_in_air))
 
     # ── calls ──
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from services.sender.gate import GateAsks
 from services.sender.lane import Lane
-from services.sender.permits import Air, Grant, Permits
+from services.sender.permits import Air, Grant, Permits, air, within
 from services.sender.render import Cut
 from shared import crash
 from shared.domain import JobId
@@ -57,7 +57,7 @@ class Call(NamedTuple):
 class Hand:
     """What this sender holds; `late` and `gate_times` are the newest measurements, seconds.
 
-    `urgent` counts the urgent ones among the waiting jobs.
+    `urgent` counts the urgent ones among the waiting jobs, `recipients_in_air` those of the calls.
     """
 
     def __init__(self, lane: Lane) -> None:
@@ -65,6 +65,7 @@ class Hand:
         self.waiting: dict[JobId, Work] = {}
         self.in_air: dict[JobId, Call] = {}
         self.urgent = 0
+        self.recipients_in_air = 0
         self._flying: dict[JobId, Work] = {}
         self.late: deque[float] = deque(maxlen=512)
         self.gate_times: deque[float] = deque(maxlen=512)
@@ -159,6 +160,7 @@ class Hand:
                 self.urgent -= work.job.urgent
                 call = call._replace(start_by=grant.not_before + START_WITHIN_S, ask=grant.ask)
                 self.in_air[grant.job] = call
+                self.recipients_in_air += len(call.job.addressees)
                 return call
             self.permits.void(grant.ask, now)
             self._want(work, now)
@@ -185,13 +187,19 @@ class Hand:
         if call is not None:
             self.permits.want(work.job.job, len(call.addressees), now, urgent=work.job.urgent)
 
+    def air(self, share: int) -> Air:
+        """Answer how many more calls may start, if this sender may have so many in the air."""
+        return within(air(share, len(self.in_air)), self.recipients_in_air, self._lane.most)
+
     def finish(self, job: JobId) -> None:
         """Let go of a job whose call has ended."""
-        del self.in_air[job], self._flying[job]
+        del self.in_air[job]
+        self.recipients_in_air -= len(self._flying.pop(job).job.addressees)
 
     def unmake(self, job: JobId, now: float) -> None:
         """Let a job wait again whose call was not made: its gate is not used up, nor its permit."""
         self.permits.void(self.in_air.pop(job).ask, now)
         work = self.waiting[job] = self._flying.pop(job)
+        self.recipients_in_air -= len(work.job.addressees)
         self.urgent += work.job.urgent
         self._want(work, now)

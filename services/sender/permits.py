@@ -51,6 +51,10 @@ class Listing(NamedTuple):
     unused: tuple[int, ...]
 
 
+MOST_RECIPIENTS_IN_AIR = 5_000
+"""Of one sender: 5,000 mails/s at an answer a second; bounds the memory of calls of 50."""
+
+
 class Air(NamedTuple):
     """How many more calls may start, urgent ones and bulk ones."""
 
@@ -67,6 +71,15 @@ def air(share: int, in_air: int) -> Air:
     """
     free = share - in_air
     return Air(free, free - 1 if share > 3 else free)
+
+
+def within(room: Air, recipients: int, size: int) -> Air:
+    """Leave as many calls as keep the recipients in the air, so many now, within bounds.
+
+    One more is left to urgent mail here too.
+    """
+    left = max(0, MOST_RECIPIENTS_IN_AIR - recipients) // max(1, size)
+    return Air(min(room.urgent, left + 1), min(room.bulk, left))
 
 
 class Permits:

@@ -2,7 +2,9 @@
 
 import math
 
-from services.sender.permits import Air, Permits, air
+import pytest
+
+from services.sender.permits import Air, Permits, air, within
 from shared.domain import JobId
 from shared.protocol import Ask, Permit
 
@@ -148,3 +150,19 @@ def test_one_place_in_the_air_is_for_urgent_mail_alone():
 def test_where_places_are_few_bulk_may_take_them_all():
     assert [air(share, 0) for share in (1, 3, 4, 500)] == [(1, 1), (3, 3), (4, 3), (500, 499)]
     assert air(4, 3) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("recipients", "size", "left"),
+    [
+        (0, 50, (101, 100)),
+        (4_900, 50, (3, 2)),
+        (4_951, 50, (1, 0)),
+        (6_000, 50, (1, 0)),
+        (499, 1, (500, 499)),
+    ],
+)
+def test_calls_of_many_are_fewer_in_the_air_and_one_place_is_left_to_urgent_mail(
+    recipients, size, left
+):
+    assert within(Air(500, 499), recipients, size) == left
