@@ -122,6 +122,12 @@ def sent(path: Path) -> int:
         return int(ask("sent")[0][0])
 
 
+def heard(path: Path) -> int:
+    """Read how many events are committed."""
+    with _reading(path) as ask:
+        return int(ask("heard")[0][0])
+
+
 def stored(path: Path) -> int:
     """Read how many recipients were ever stored, whatever became of them."""
     with _reading(path) as ask:

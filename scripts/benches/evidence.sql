@@ -49,6 +49,9 @@ SELECT
 -- sent: how many are Sent
 SELECT coalesce(sum(sent), 0) FROM topic;
 
+-- heard: how many events there are
+SELECT count(*) FROM result;
+
 -- stored: how many recipients there are
 SELECT coalesce(sum(created + processed + sent + failed + stopped + unknown + suppressed), 0)
 FROM topic;

@@ -4,7 +4,7 @@ import contextlib
 import http.client
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -109,10 +109,17 @@ class Bed(stage.Stage):
 
     def wait_until_sent(self) -> None:
         """Wait until nothing is queued or leased; it is read from the file, at no CPU of ours."""
-        give_up = time.monotonic() + PATIENCE_S
-        while time.monotonic() < give_up:
+
+        def is_over() -> bool:
             left = waiting(self.database)
-            if not left.queued and not left.leases:
-                return
+            return not left.queued and not left.leases
+
+        self.wait_until(is_over, "all is sent")
+
+    def wait_until(self, is_so: Callable[[], bool], what: str) -> None:
+        """Wait for something, with patience and not for ever."""
+        give_up = time.monotonic() + PATIENCE_S
+        while not is_so():
+            if time.monotonic() > give_up:
+                raise stage.StageError(f"it took longer than {PATIENCE_S:.0f} s until {what}")
             time.sleep(0.02)
-        raise stage.StageError("not everything was sent in time")

@@ -13,6 +13,7 @@ from typing import Any
 from typing_extensions import override
 
 from scripts import stage
+from scripts.benches.evidence import heard
 from scripts.speed import plain
 from scripts.speed.bed import Bed
 from scripts.speed.load import busy, press, whole
@@ -57,8 +58,8 @@ def run(rounds: int) -> list[Line]:
         for number in range(rounds + 1):
             posts = write_posts(bed, sealer, f"events{number}")
             answered = whole(press(bed.ports.api, posts, CLIENTS))
-            if committed(bed) != (number + 1) * len(posts):
-                raise EventsError(f"{committed(bed)} events are committed")
+            if (events := heard(bed.database)) != (number + 1) * len(posts):
+                raise EventsError(f"{events} events are committed")
             other = whole(press(port, posts * NOTHINGS, CLIENTS))
             if number:  # the first round warms up
                 ours.append(answered)
@@ -70,12 +71,6 @@ def run(rounds: int) -> list[Line]:
         Line("events", what, *rates, Target(at_least=0.25), note),
         Line("events", "p99 of an answer, ms", tuple(x.p99_ms for x in ours)),
     ]
-
-
-def committed(bed: Bed) -> int:
-    """Count the events in the database."""
-    (row,) = _rows(bed, "committed")
-    return int(row[0])
 
 
 def _rows(bed: Bed, statement: str, *values: str) -> list[tuple[Any, ...]]:

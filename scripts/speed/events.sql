@@ -5,6 +5,3 @@ WHERE topic.name = ? AND message_id IS NOT NULL ORDER BY recipient.id;
 
 -- install: who this installation is
 SELECT install FROM install;
-
--- committed: the events in the database
-SELECT count(*) FROM result;
