@@ -1,6 +1,7 @@
 """single, bulk, cpu: mails a second and what they cost, beside the straight way."""
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -9,12 +10,15 @@ from collections.abc import Iterator
 
 from scripts.benches.evidence import heard
 from scripts.speed.bed import Bed, recipients
-from scripts.speed.machine import Idle, cpu_s
+from scripts.speed.machine import Idle, cpu_s, pinned
 from scripts.speed.rounds import Line, Target
 
 MAILS = {"single": 20_000, "bulk": 100_000}
 HEARD = 10_000
 """Mails a round of those whose events are waited for."""
+
+EVENTS = 2
+"""Of a mail: Send and Delivery."""
 
 STRAIGHT = 3_000
 AT_LEAST = {"single": 5, "bulk": 30}
@@ -24,7 +28,7 @@ LITTLE_IDLE = 0.1
 
 def run(rounds: int) -> list[Line]:
     """Measure both lanes, R open: accept to the last mail Sent, then to the last event of each."""
-    return [line for lane in MAILS for line in (*_lane(lane, rounds), _with_events(lane, rounds))]
+    return [line for lane in MAILS for line in (*_lane(lane, rounds), *_with_events(lane, rounds))]
 
 
 def _lane(lane: str, rounds: int) -> Iterator[Line]:
@@ -47,30 +51,37 @@ def _lane(lane: str, rounds: int) -> Iterator[Line]:
     yield Line("cpu", what, tuple(cpu), target=Target(at_most=CPU_AT_MOST[lane]))
 
 
-def _with_events(lane: str, rounds: int) -> Line:
-    """Measure what mails cost until the Send and the Delivery of each are committed."""
-    cpu, stored = [], 0
+def _with_events(lane: str, rounds: int) -> Iterator[Line]:
+    """Measure mails until the Send and the Delivery of each are committed; then on one core."""
     with Bed(events=True, MAX_SEND_PER_SECOND="100000", SES_SEND_API=lane) as bed:
-        pids = list(bed.pids().values())
-        for number in range(rounds + 1):
+        pids = bed.pids().values()
+        _hear(bed, 0)  # it is warm now
+        spent = []
+        for number in range(1, rounds + 1):
             used = cpu_s(pids)
-            send(bed, HEARD, f"heard{number}")
-            stored += 2 * HEARD
-            wait_for_events(bed, stored)
-            if number:  # the first round warms up
-                cpu.append((cpu_s(pids) - used) / HEARD * 1e6)
-    return Line("cpu", f"CPU s per million to the second event, {lane}", tuple(cpu))
+            _hear(bed, number)
+            spent.append((cpu_s(pids) - used) / HEARD * 1e6)
+        yield Line("cpu", f"CPU s per million to the second event, {lane}", tuple(spent))
+        if (os.cpu_count() or 1) > 1:
+            with pinned(pids):
+                rates = tuple(_hear(bed, rounds + number) for number in range(1, rounds + 1))
+            what = f"mails/s to the second event, all our processes on one core, {lane}"
+            yield Line("cpu", what, rates)
+
+
+def _hear(bed: Bed, number: int) -> float:
+    """Send a round and wait for its events; answer the mails a second. Rounds count from 0."""
+    began = time.monotonic()
+    send(bed, HEARD, f"heard{number}")
+    events = (number + 1) * HEARD * EVENTS
+    bed.wait_until(lambda: heard(bed.database) == events, "every event is committed")
+    return HEARD / (time.monotonic() - began)
 
 
 def send(bed: Bed, mails: int, topic: str) -> None:
     """Post so many and wait until all are Sent."""
     bed.post(recipients(mails, topic), topic)
     bed.wait_until_sent()
-
-
-def wait_for_events(bed: Bed, number: int) -> None:
-    """Wait until so many events are committed."""
-    bed.wait_until(lambda: heard(bed.database) >= number, "every event is committed")
 
 
 def _straight(bed: Bed) -> float:
