@@ -1,15 +1,19 @@
 """Structured log lines, with addresses masked, and Sentry where a DSN is set."""
 
 import hashlib
+import json
 import logging
 import re
 import sys
 from collections import deque
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
+from contextvars import ContextVar
+from datetime import UTC, datetime
 from itertools import islice
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Literal, TypeAlias
 
-import structlog
+from typing_extensions import override
 
 from shared.config import Settings
 
@@ -25,7 +29,12 @@ _LONGEST_TRACEBACK = 20_000
 _MOST_ITEMS = 100
 """Of a list or mapping; with the lengths of texts it bounds a line, whatever is logged."""
 
-_GRAVE = frozenset({"error", "critical", "exception"})
+_GREEN, _YELLOW, _RED = "\x1b[32m", "\x1b[33m", "\x1b[31m"
+_BOLD, _PLAIN = "\x1b[1m", "\x1b[0m"
+_COLOURS = {"info": _GREEN, "warning": _YELLOW, "error": _RED, "critical": _RED}
+_NEEDS_NO_QUOTES = re.compile(r"[^\s='\"]+")
+
+_bound: ContextVar[Mapping[str, str]] = ContextVar("_bound", default=MappingProxyType({}))
 
 recent_errors: deque[str] = deque(maxlen=5)
 """The newest error lines of this process, as the stats socket shows them."""
@@ -33,6 +42,8 @@ recent_errors: deque[str] = deque(maxlen=5)
 
 def mask(text: str) -> str:
     """Hide the local part of every address: a short hash and the domain remain."""
+    if "@" not in text:
+        return text
     return _ADDRESS.sub(
         lambda found: (
             f"{hashlib.sha256(found[0].lower().encode(errors='replace')).hexdigest()[:8]}@{found[1]}"
@@ -52,7 +63,10 @@ def scrub(value: Any) -> Any:
     if isinstance(value, bytes | bytearray | memoryview):
         return f"{len(value)} bytes"
     # Masked before it is cut: an address cut in two is none any more, and would stay.
-    return mask(_CONTROL.sub("�", str(value)[:_MOST_MASKED]))[:_LONGEST]
+    text = str(value)[:_MOST_MASKED]
+    if not text.isprintable():
+        text = _CONTROL.sub("�", text)
+    return mask(text)[:_LONGEST]
 
 
 def _scrub_lines(text: str) -> str:
@@ -64,96 +78,141 @@ def _scrub_lines(text: str) -> str:
     return f"{masked[:half]}\n…\n{masked[-half:]}"
 
 
-def _scrub_event(
-    _logger: object, _method: str, event: MutableMapping[str, Any]
-) -> MutableMapping[str, Any]:
-    for key, value in event.items():
-        if not key.startswith("_"):  # structlog's own, dropped before the line is written
-            event[key] = _scrub_lines(value) if key == "exception" else scrub(value)
-    return event
+Cause: TypeAlias = BaseException | Literal[True] | None
+"""An exception that explains a line; True is the one that is being handled."""
 
 
-def _tell_sentry(
-    _logger: object, method: str, event: MutableMapping[str, Any]
-) -> MutableMapping[str, Any]:
+class Logger:
+    """Writes an actor's lines: what happened, and the words that go with it."""
+
+    def __init__(self, name: str) -> None:
+        self._logger = logging.getLogger(name)
+
+    def debug(self, event: str, **words: Any) -> None:
+        """Say what is worth knowing only when something is looked for."""
+        self._write(logging.DEBUG, {**words, "event": event})
+
+    def info(self, event: str, **words: Any) -> None:
+        """Say what happened."""
+        self._write(logging.INFO, {**words, "event": event})
+
+    def warning(self, event: str, *, exc_info: Cause = None, **words: Any) -> None:
+        """Say what an operator should look at."""
+        self._write(logging.WARNING, {**words, "event": event}, exc_info)
+
+    def error(self, event: str, *, exc_info: Cause = None, **words: Any) -> None:
+        """Say what went wrong; Sentry is told too."""
+        self._write(logging.ERROR, {**words, "event": event}, exc_info)
+
+    def exception(self, event: str, **words: Any) -> None:
+        """Say what went wrong, with the exception that is being handled."""
+        self._write(logging.ERROR, {**words, "event": event}, True)  # noqa: FBT003 - the exception at hand
+
+    def _write(self, level: int, words: Mapping[str, Any], cause: Cause = None) -> None:
+        if not self._logger.isEnabledFor(level):
+            return
+        error = sys.exc_info()[1] if cause is True else cause
+        exc_info = None if error is None else (type(error), error, error.__traceback__)
+        # Made here: Logger.log would look for the caller's file and line, which no line tells.
+        record = logging.LogRecord(self._logger.name, level, "", 0, words, None, exc_info)
+        self._logger.handle(record)
+
+
+class _Lines(logging.Formatter):
+    """Makes a line of whatever is logged, by us or by a library; errors are remembered, too."""
+
+    def __init__(self, process: str, *, tells_sentry: bool) -> None:
+        super().__init__()
+        self._process = process
+        self._tells_sentry = tells_sentry
+
+    @override
+    def format(self, record: logging.LogRecord) -> str:
+        said = record.msg
+        words = said if isinstance(said, dict) else {"event": record.getMessage()}
+        line: dict[str, Any] = {
+            **words,
+            "process": self._process,
+            **_bound.get(),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds")[
+                :-6
+            ]
+            + "Z",
+        }
+        is_grave = record.levelno >= logging.ERROR
+        if is_grave and self._tells_sentry:
+            _tell_sentry(line, record.exc_info)
+        line = {name: scrub(value) for name, value in line.items()}
+        if record.exc_info:
+            line["exception"] = _scrub_lines(self.formatException(record.exc_info))
+        if is_grave:
+            cause = line.get("exception", "").strip().rpartition("\n")[2]
+            recent_errors.append(f"{line['event']}{cause and ': '}{cause}"[:300])
+        return self._render(line)
+
+    def _render(self, line: dict[str, Any]) -> str:
+        return json.dumps(line)
+
+
+class _Text(_Lines):
+    """Makes lines for people, coloured on a terminal."""
+
+    @override
+    def _render(self, line: dict[str, Any]) -> str:
+        level, event, logger = (line.pop(name) for name in ("level", "event", "logger"))
+        traceback = line.pop("exception", "")
+        words = " ".join(f"{name}={_quoted(value)}" for name, value in sorted(line.items()))
+        level, event = f"{level:9}", f"{event:30}"
+        if sys.stderr.isatty():
+            level, event = (
+                f"{_COLOURS.get(level.strip(), '')}{level}{_PLAIN}",
+                f"{_BOLD}{event}{_PLAIN}",
+            )
+        return "\n".join(filter(None, (f"[{level}] {event} [{logger}] {words}", traceback)))
+
+
+def _quoted(value: object) -> str:
+    bare = isinstance(value, str) and _NEEDS_NO_QUOTES.fullmatch(value)
+    return str(value) if bare else repr(value)
+
+
+def _tell_sentry(line: Mapping[str, Any], cause: Any) -> None:
     """Report an error where it is logged, with its stack; `scrub_report` cleans it."""
-    if method in _GRAVE:
-        import sentry_sdk
+    import sentry_sdk
 
-        with sentry_sdk.new_scope() as scope:
-            cause = event.get("exc_info")
-            words = {k: v for k, v in event.items() if k != "exc_info" and not k.startswith("_")}
-            # Scrubbed here already: the SDK turns bytes to text before `scrub_report` sees them.
-            scope.set_context("event", scrub(words))
-            if cause:
-                scope.capture_exception(None if cause is True else cause)
-            else:
-                scope.capture_message(str(event.get("event", "")), level="error")
-    return event
-
-
-def _remember_errors(
-    _logger: object, method: str, event: MutableMapping[str, Any]
-) -> MutableMapping[str, Any]:
-    if method in _GRAVE:
-        cause = str(event.get("exception", "")).strip().rpartition("\n")[2]
-        recent_errors.append(f"{event.get('event', '')}{cause and ': '}{cause}"[:300])
-    return event
+    with sentry_sdk.new_scope() as scope:
+        # Scrubbed here already: the SDK turns bytes to text before `scrub_report` sees them.
+        scope.set_context("event", scrub(line))
+        if cause:
+            scope.capture_exception(cause)
+        else:
+            scope.capture_message(str(line["event"]), level="error")
 
 
 def configure(settings: Settings, process: str) -> None:
     """Set up logging for this process: one JSON line each, or plain text on a terminal."""
     text = settings.log_format == "text" or (settings.log_format == "auto" and sys.stderr.isatty())
-    chain: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
-        *([_tell_sentry] if settings.sentry_dsn else []),
-        structlog.processors.format_exc_info,
-        _scrub_event,
-        _remember_errors,
-    ]
-    last: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-        if text
-        else structlog.processors.JSONRenderer()
-    )
-    structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,  # what is not wanted costs next to nothing
-            *chain,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
-    )
+    lines = _Text if text else _Lines
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=chain,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, last],
-        )
-    )
+    handler.setFormatter(lines(process, tells_sentry=bool(settings.sentry_dsn)))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level.upper())
     for chatty in ("botocore", "urllib3", "asyncio", "uvicorn.access"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    structlog.contextvars.bind_contextvars(process=process)
     _watch_with_sentry(settings, process)
 
 
-def get(name: str) -> structlog.stdlib.BoundLogger:
+def get(name: str) -> Logger:
     """Answer the logger of an actor; its name is the actor's."""
-    logger: structlog.stdlib.BoundLogger = structlog.get_logger(name)
-    return logger
+    return Logger(name)
 
 
 def bind(**words: str) -> None:
     """Put these words on every line of the task at hand, whoever writes it."""
-    structlog.contextvars.bind_contextvars(**words)
+    _bound.set({**_bound.get(), **words})
 
 
 def _watch_with_sentry(settings: Settings, process: str) -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import apsw
-import structlog
 from rich.console import Console
 from rich.table import Table
 
@@ -253,6 +252,5 @@ def main(arguments: Sequence[str]) -> int:
     if chosen.cuts < 1:
         parser.error("--cuts must be 1 or more")
     # Each boot finds answers that were lost, and says so: hundreds of lines.
-    quiet = structlog.make_filtering_bound_logger(logging.ERROR)
-    structlog.configure(wrapper_class=quiet)
+    logging.getLogger().setLevel(logging.ERROR)
     return conclude(run(chosen.seed, chosen.cuts))

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 ACTORS = sorted(path.parent.name for path in ROOT.glob("services/*/__main__.py"))
-HEAVY = {"aiohttp", "boto3", "moto", "sentry_sdk", "supervisor"}
+HEAVY = {"aiohttp", "boto3", "moto", "rich", "sentry_sdk", "supervisor"}
 """Megabytes and tenths of a second each."""
 
 

@@ -1,13 +1,18 @@
 """An SNS of our own that signs posts, and an actor with its hands tied to it."""
 
 import base64
+import contextlib
 import datetime
 import json
+import logging
+from collections.abc import Iterator
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.x509.oid import NameOID
+from typing_extensions import override
 
 from services.results.actor import Results
 from services.results.certificate import Fetched
@@ -173,3 +178,25 @@ def recorded(letters):
 def ears(letters):
     """The signs to the writer that the webhook is up."""
     return [letter.message for letter in letters if isinstance(letter.message, EarOpen)]
+
+
+@contextlib.contextmanager
+def log_lines() -> Iterator[list[dict[str, Any]]]:
+    """Hear our own log lines, before anything is taken out of them."""
+    lines: list[dict[str, Any]] = []
+
+    class Ear(logging.Handler):
+        @override
+        def emit(self, record: logging.LogRecord) -> None:
+            if isinstance(record.msg, dict):
+                lines.append({**record.msg, "level": record.levelname})
+
+    root, ear = logging.getLogger(), Ear()
+    level = root.level
+    root.addHandler(ear)
+    root.setLevel(logging.DEBUG)
+    try:
+        yield lines
+    finally:
+        root.removeHandler(ear)
+        root.setLevel(level)

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-import structlog
 
 from services.results import posts as posts_module
 from services.results import refusal
@@ -20,7 +19,16 @@ from shared.protocol import (
     WorkDigest,
 )
 from shared.wire import Letter
-from tests.unit.results.rig import CERT_URL, INSTALL, TOPIC, answers, check, ears, recorded
+from tests.unit.results.rig import (
+    CERT_URL,
+    INSTALL,
+    TOPIC,
+    answers,
+    check,
+    ears,
+    log_lines,
+    recorded,
+)
 
 SEND = json.dumps(
     {
@@ -176,7 +184,7 @@ def test_an_attackers_own_topic_is_refused_before_any_fetch(make_desk, sns):
 
 @pytest.mark.against("A27")
 def test_refusals_are_logged_once_a_minute_with_their_number(desk, sns):
-    with structlog.testing.capture_logs() as lines:
+    with log_lines() as lines:
         for number in range(50):
             desk.turn(check(b"", f"p{number}"))
         desk.turn(check({**sns.notification(), "Signature": ""}, "other"))
@@ -260,7 +268,7 @@ def test_the_tick_still_comes_while_a_certificate_is_fetched(make_desk, sns):
 def test_without_a_listed_topic_the_genuine_one_is_named_and_put_off(make_desk, sns):
     desk = make_desk(topics=())
     fields = sns.notification(SEND)
-    with structlog.testing.capture_logs() as lines:
+    with log_lines() as lines:
         desk.post(fields, "p1")
         (letter,) = desk.serve()
         desk.post(fields, "p2")
@@ -336,7 +344,7 @@ def test_the_request_to_confirm_is_repeated_every_two_seconds_and_then_503(desk,
 
 def test_a_confirmation_that_sns_refuses_is_503_and_its_words_are_for_the_log_alone(desk, sns):
     desk.post(sns.confirmation())
-    with structlog.testing.capture_logs() as lines:
+    with log_lines() as lines:
         (letter,) = desk.turn(TopicConfirmed("p1", "AuthorizationError: not allowed"))
     assert "AuthorizationError" in lines[0]["detail"]
     assert "AuthorizationError" not in letter.message.reason
@@ -357,10 +365,10 @@ def test_the_answers_of_writer_and_sender_are_not_mixed_up(desk, sns):
 
 @pytest.mark.against("A14")
 def test_an_unsubscription_is_warned_of_and_200(desk, sns):
-    with structlog.testing.capture_logs() as lines:
+    with log_lines() as lines:
         letters = desk.post(sns.confirmation("UnsubscribeConfirmation"))
     assert answers(letters) == [("p1", 200)]
-    assert [(line["log_level"], line["topic_arn"]) for line in lines] == [("warning", TOPIC)]
+    assert [(line["level"], line["topic_arn"]) for line in lines] == [("WARNING", TOPIC)]
 
 
 # ── texts without an event ──

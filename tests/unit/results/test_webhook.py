@@ -4,14 +4,13 @@ import json
 import socket
 
 import pytest
-import structlog
 from cryptography.hazmat.primitives import hashes
 
 from services.results import fetch
 from services.results.fetch import BackgroundFetch
 from services.results.keyring import Keyring
 from shared.protocol import EventsNotRecorded
-from tests.unit.results.rig import CERT_URL, INSTALL, TOPIC, make_pem
+from tests.unit.results.rig import CERT_URL, INSTALL, TOPIC, log_lines, make_pem
 from tests.unit.results.webhook import Webhook, well
 
 MAIL = {
@@ -164,7 +163,7 @@ def test_a_header_of_another_type_or_none_is_400(webhook, sns, header):
 
 @pytest.mark.against("H60")
 def test_raw_delivery_names_the_way_out_to_the_operator(webhook):
-    with structlog.testing.capture_logs() as lines:
+    with log_lines() as lines:
         said = webhook.post(SEND.encode())
     assert "raw message delivery" in said.json()["error"]
     assert any("raw message delivery" in line.get("reason", "") for line in lines)
@@ -312,15 +311,15 @@ def test_the_only_host_ever_looked_up_is_that_of_the_topics_region(sns, monkeypa
 
 @pytest.mark.against("A14")
 def test_the_end_of_a_subscription_is_warned_of_and_its_url_not_visited(webhook, sns):
-    with structlog.testing.capture_logs() as lines:
+    with log_lines() as lines:
         assert webhook.post(sns.confirmation("UnsubscribeConfirmation")).status_code == 200
-    assert [line["log_level"] for line in lines if line.get("topic_arn") == TOPIC] == ["warning"]
+    assert [line["level"] for line in lines if line.get("topic_arn") == TOPIC] == ["WARNING"]
     assert webhook.has_done_nothing
 
 
 @pytest.mark.against("A28")
 def test_neither_text_nor_token_nor_address_of_a_post_is_in_a_log_line(webhook, sns):
-    with structlog.testing.capture_logs() as lines:
+    with log_lines() as lines:
         webhook.post(sns.notification('"canary.text canary@example.com"'))
         webhook.post({**sns.notification("canary.text"), "Signature": "canary"})
         webhook.post(sns.confirmation(Token="canary" * 20))

@@ -1,5 +1,6 @@
 """Log lines: structured, one line each, no address in them; Sentry gets the same, cleaned."""
 
+import contextvars
 import gzip
 import http.server
 import io
@@ -11,7 +12,6 @@ import threading
 from pathlib import Path
 
 import pytest
-import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,8 +38,6 @@ def written(monkeypatch):
     yield buffer
     root.handlers[:], root.level = handlers, level
     log.recent_errors.clear()
-    structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
 
 
 @pytest.fixture
@@ -48,8 +46,8 @@ def lines(written):
     return lambda: [json.loads(line) for line in written.getvalue().splitlines()]
 
 
-def fresh_logger() -> structlog.stdlib.BoundLogger:
-    return structlog.get_logger("sender")
+def fresh_logger() -> log.Logger:
+    return log.get("sender")
 
 
 # ── masking ──
@@ -228,6 +226,43 @@ def test_the_level_is_kept(lines):
     log.configure(check({**GOOD, "LOG_FORMAT": "json", "LOG_LEVEL": "error"}), "sender-0")
     fresh_logger().info("quiet")
     assert lines() == []
+
+
+def test_a_cause_may_be_handed_over_or_be_the_one_at_hand(lines):
+    error = KeyError("bob@example.com")
+    fresh_logger().warning("handed over", exc_info=error)
+    try:
+        raise error
+    except KeyError:
+        fresh_logger().error("at hand", exc_info=True)
+    fresh_logger().error("none at hand", exc_info=True)
+    first, second, third = lines()
+    assert first["exception"].startswith("KeyError")
+    assert second["exception"].startswith("Traceback")
+    assert "exception" not in third
+    assert "bob" not in json.dumps([first, second])
+    assert list(log.recent_errors)[-1] == "none at hand"
+
+
+def test_bound_words_are_on_every_line_of_their_task(lines):
+    def work():
+        log.bind(request="r1")
+        fresh_logger().info("ours")
+        logging.getLogger("uvicorn.error").warning("a library's")
+
+    contextvars.copy_context().run(work)
+    fresh_logger().info("after")
+    assert [line.get("request") for line in lines()] == ["r1", "r1", None]
+
+
+def test_text_on_a_terminal_is_coloured_and_a_traceback_stands_below(written, monkeypatch):
+    monkeypatch.setattr(written, "isatty", lambda: True, raising=False)
+    log.configure(check(GOOD), "sender-0")
+    fresh_logger().error("crashed", exc_info=ValueError("a b"), why="a b")
+    first, *below = written.getvalue().splitlines()
+    assert "\x1b[31merror" in first
+    assert "why='a b'" in first
+    assert below == ["ValueError: a b"]
 
 
 def test_text_on_demand(written, monkeypatch):
