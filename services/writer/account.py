@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from services.writer import hold as rules
 from services.writer.book import Lease
@@ -32,6 +33,14 @@ _REFRESH_S = 1.0
 _NEAR = 2_000
 
 
+class Recent(NamedTuple):
+    """What calls have shown that is not in the row: how many ended badly, and which is the probe."""
+
+    streak: Streak
+    probe: int | None
+    probe_until: float
+
+
 class Account:
     """What holds for every mail alike."""
 
@@ -57,6 +66,16 @@ class Account:
         self.hold = Hold(reason, detail, since, failures, probe_at) if reason else None
         self._left_at = -1.0
         self.bulk.load()
+
+    @property
+    def recent(self) -> Recent:
+        """What the newest calls have shown."""
+        return Recent(self._streak, self._probe, self._probe_until)
+
+    def return_to(self, recent: Recent) -> None:
+        """Forget what came after that: it was undone."""
+        self._streak, self._probe, self._probe_until = recent
+        self.load()
 
     @property
     def rate(self) -> float:

@@ -7,7 +7,7 @@ from typing_extensions import override
 
 from services.writer import digest, evidence, expiry, gates, retention, suspects, sweeps
 from services.writer.account import Account
-from services.writer.apply import Rules, apply
+from services.writer.apply import Rules, apply_all
 from services.writer.book import Book
 from services.writer.refusal import Refusals, divide, refuse
 from shared import crash, log
@@ -29,11 +29,22 @@ Work: TypeAlias = set[tuple[int, int]]
 
 
 class Written(NamedTuple):
-    """What one message led to: answers, what moved state by state, and new work."""
+    """What messages led to: answers, what moved state by state, and new work."""
 
     letters: list[Letter]
     moved: list[int]
     work: Work
+
+
+def _sum(parts: Iterable[Written]) -> Written:
+    letters: list[Letter] = []
+    moved = [0] * len(State)
+    work: Work = set()
+    for part in parts:
+        letters += part.letters
+        moved = [total + count for total, count in zip(moved, part.moved, strict=True)]
+        work |= part.work
+    return Written(letters, moved, work)
 
 
 class WriterActor(Actor):
@@ -131,21 +142,10 @@ class WriterActor(Actor):
         return digest.Condition(self._trouble, unknown, found.sent, found.heard, found.proven_since)
 
     def _write(self, taken: list[p.Message], now: Now) -> tuple[list[Letter], Work]:
-        """Apply each message in a savepoint of its own and commit them together."""
-        letters: list[Letter] = []
-        moved = [0] * len(State)
-        changed: Work = set()
+        """Apply the messages of a turn and commit them together."""
         try:
             self._store.begin()
-            for message in taken:
-                said = self._refusals.said(message, now)
-                if said is not None:
-                    letters.append(said)
-                    continue
-                answers, counts, work = self._apply_one(Book(self._store, now), message)
-                letters += answers
-                moved = [total + count for total, count in zip(moved, counts, strict=True)]
-                changed |= work
+            letters, moved, changed = self._apply_all(taken, now)
             crash.point("writer.before_commit")
             self._store.commit()
             crash.point("writer.after_commit")
@@ -156,25 +156,46 @@ class WriterActor(Actor):
         self._is_sweeping |= any(isinstance(message, p.Order) for message in taken)
         return letters, changed
 
+    def _apply_all(self, taken: list[p.Message], now: Now) -> Written:
+        """Apply them in one savepoint; if that fails, each in one of its own."""
+        if len(taken) > 1 and not any(self._refusals.said(message, now) for message in taken):
+            recent = self._account.recent
+            try:
+                return self._apply(taken, now)
+            except StoreError:
+                raise
+            except Exception:  # noqa: BLE001 - the one that fails is found, and its fault is logged
+                self._account.return_to(recent)
+        return _sum(self._apply_one(message, now) for message in taken)
+
     def _refuse_all(self, taken: list[p.Message], now: Now, code: str) -> list[Letter]:
         refused = [x for one in taken for x in refuse(self._store, one, code)]
         self._refusals.note(refused, now)
         return refused
 
-    def _apply_one(self, book: Book, message: p.Message) -> Written:
+    def _apply_one(self, message: p.Message, now: Now) -> Written:
         """Apply one message; one that cannot be applied is refused by name, the rest goes on."""
+        said = self._refusals.said(message, now)
+        if said is not None:
+            return Written([said], [0] * len(State), set())
+        recent = self._account.recent
         try:
-            with self._store.savepoint():
-                letters = list(apply(message, book, self._account, self._rules))
-                return Written(letters, book.write(), book.work)
+            return self._apply([message], now)
         except StoreError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this message's own fault
-            self._account.load()
+            self._account.return_to(recent)
             self._log.warning("a message cannot be written", exc_info=error)
-            return self._apply_parts(book.now, message)
+            return self._apply_parts(message, now)
 
-    def _apply_parts(self, now: Now, message: p.Message) -> Written:
+    def _apply(self, messages: list[p.Message], now: Now) -> Written:
+        book = Book(self._store, now)
+        with self._store.savepoint():
+            letters = list(apply_all(messages, book, self._account, self._rules))
+            book.write()
+        return Written(letters, book.moved, book.work)
+
+    def _apply_parts(self, message: p.Message, now: Now) -> Written:
         """Find the poison in a message of many parts: the others are written all the same."""
         parts = divide(message)
         if len(parts) < 2:
@@ -183,12 +204,7 @@ class WriterActor(Actor):
             refused = list(refuse(self._store, message, "poisonous"))
             self._refusals.note(refused, now)
             return Written(refused, [0] * len(State), set())
-        written = [self._apply_one(Book(self._store, now), part) for part in parts]
-        return Written(
-            [letter for one in written for letter in one.letters],
-            [sum(counts) for counts in zip(*(one.moved for one in written), strict=True)],
-            set().union(*(one.work for one in written)),
-        )
+        return _sum(self._apply_one(part, now) for part in parts)
 
     def _transact(self, work: Callable[[Book], None], now: Now) -> Work:
         """Run a piece of the writer's own work in a transaction; answer what may be claimed."""
@@ -196,12 +212,12 @@ class WriterActor(Actor):
         try:
             self._store.begin()
             work(book)
-            moved = book.write()
+            book.write()
             self._store.commit()
         except StorageFullError as error:
             self._undo(error)
             return set()
-        self._committed(moved)
+        self._committed(book.moved)
         return book.work
 
     def _chores(self, book: Book) -> None:

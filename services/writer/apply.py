@@ -1,6 +1,7 @@
 """Every message the writer takes, and the function that writes it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 from typing import NamedTuple
 
 from services.writer import claims, events, evidence, gates, orders, outcomes, submissions
@@ -25,8 +26,26 @@ class Rules(NamedTuple):
     pause_at: PauseAt = PauseAt()
 
 
-def apply(message: p.Message, book: Book, account: Account, rules: Rules) -> Iterator[Letter]:
-    """Write one message; yield what is to be said once it is committed."""
+COUNTING = (p.Submit, p.ClaimWork, p.RecordOutcomes, p.RecordEvents)
+"""Messages that add to counters and read none: what others counted need not be written before."""
+
+
+def apply_all(
+    messages: Iterable[p.Message], book: Book, account: Account, rules: Rules
+) -> Iterator[Letter]:
+    """Write messages in their order, submissions in a row together."""
+    for is_submit, some in groupby(messages, key=lambda message: isinstance(message, p.Submit)):
+        if is_submit:
+            submits = [message for message in some if isinstance(message, p.Submit)]
+            yield from submissions.submit(book, submits)
+            continue
+        for message in some:
+            if not isinstance(message, COUNTING):
+                book.write()
+            yield from _apply(message, book, account, rules)
+
+
+def _apply(message: p.Message, book: Book, account: Account, rules: Rules) -> Iterator[Letter]:
     match message:
         case p.AskGate():
             yield gates.open_gates(book, message, rules.boot, account)
@@ -53,8 +72,6 @@ def _apply_rest(message: p.Message, book: Book, account: Account) -> Iterator[Le
     match message:
         case p.AskContent():
             yield from gates.contents(book, message.sender, message.contents)
-        case p.Submit():
-            yield submissions.submit(book, message)
         case p.LookUp():
             yield submissions.look_up(book, message)
         case p.RecordOpens():

@@ -1,4 +1,4 @@
-"""The bookkeeping of one message: counters that move with the rows, written once at its end."""
+"""The bookkeeping of a turn: counters that move with the rows, written once for many messages."""
 
 import array
 from collections import defaultdict
@@ -56,12 +56,20 @@ class Standing(NamedTuple):
 
 
 class Book:
-    """The counters of one message; `write` adds them to the database."""
+    """The counters of messages that are written together.
+
+    `write` adds them to the database: at the end, and before a message that reads counters. `moved`
+    is what moved in all, state by state; `work` what may be claimed now.
+    """
 
     def __init__(self, store: Store, now: Now) -> None:
         self.store = store
         self.now = now
         self.work: set[tuple[int, int]] = set()
+        self.moved = [0] * len(State)
+        self._clear()
+
+    def _clear(self) -> None:
         self._topics: dict[int, list[int]] = defaultdict(lambda: [0] * len(State))
         self._results: dict[tuple[int, Feedback], int] = defaultdict(int)
         self._sent: dict[int, int] = defaultdict(int)
@@ -104,20 +112,19 @@ class Book:
         self.store.run("add_work", (topic, urgent, due_at))
         self.work.add((topic, urgent))
 
-    def write(self) -> list[int]:
-        """Add everything to the database; answer what moved, state by state."""
-        moved = [0] * len(State)
+    def write(self) -> None:
+        """Add what was counted since the last time to the database."""
         for topic, counts in self._topics.items():
             if any(counts):
                 self.store.run("count_topic", (topic, *counts))
-                moved = [total + count for total, count in zip(moved, counts, strict=True)]
+                self.moved = [a + b for a, b in zip(self.moved, counts, strict=True)]
         for topic, (first, last, count) in self._stamps.items():
             values = (topic, first, last, self.now.ms // PACE_MS, count)
             self.store.run("stamp_topic", values)
         for (topic, kind), count in self._results.items():
             self.store.run("count_result", (topic, kind, count))
         self._write_sent()
-        return moved
+        self._clear()
 
     def _write_sent(self) -> None:
         for minute in self._sent.keys() | self._heard.keys():

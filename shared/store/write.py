@@ -1,6 +1,7 @@
 """Writing the database: one connection, one transaction a turn, a savepoint a message."""
 
 import array
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -92,6 +93,13 @@ class Store:
         self._execute(_STATEMENTS[name], values)
         return self._connection.changes()
 
+    def many(self, name: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Run a named statement that answers nothing once for each of these rows."""
+        try:
+            self._connection.executemany(_STATEMENTS[name], rows)
+        except apsw.Error as error:
+            raise self._named(error) from error
+
     def insert(self, name: str, values: Sequence[Any]) -> int:
         """Run a named insert; answer the new row's id."""
         self.run(name, values)
@@ -140,7 +148,7 @@ class Store:
 
 def _inode(file: Path) -> tuple[int, int] | None:
     try:
-        found = file.stat()
+        found = os.stat(file)
     except OSError:
         return None
     return found.st_dev, found.st_ino

@@ -26,6 +26,9 @@ FROM topic;
 -- answered: what a submission or an order was answered with
 SELECT answer FROM answered WHERE id = ?;
 
+-- answered_these: what these submissions were answered with
+SELECT id, answer FROM answered WHERE id IN (SELECT value FROM carray(?));
+
 -- answered_by_key: what an order of a caller's key was answered with (ids "KEY:BODY:NONCE")
 SELECT answer FROM answered WHERE id > ?1 || ':' AND id < ?1 || ';' LIMIT 1;
 
@@ -51,9 +54,12 @@ SELECT id FROM content WHERE digest = ?;
 INSERT INTO content (digest, subject, html, created_at) VALUES (?, ?, ?, ?);
 
 -- add_batch: the recipients of one message, ids first..last
-INSERT INTO batch (topic, urgent, content, headers, due_at, scheduled, expires_at, accepted_at, first,
-    next, last)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11);
+INSERT INTO batch (id, topic, urgent, content, headers, due_at, scheduled, expires_at, accepted_at,
+    first, next, last)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- add_recipient: one address, under the next id
+INSERT INTO recipient (id, batch, email) VALUES (?, ?, ?);
 
 -- add_recipients: many addresses at once, in order
 INSERT INTO recipient (batch, email) SELECT ?, value FROM carray(?);

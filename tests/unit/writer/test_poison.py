@@ -7,7 +7,8 @@ import pytest
 
 from services.api.history import history
 from services.writer import events as event_rules
-from services.writer import gates, outcomes, steering, submissions, suspects
+from services.writer import gates, outcomes, steering, suspects
+from services.writer.intake import Intake
 from services.writer.suspects import ALONE_AT, QUARANTINE_AT, QUIET_MS, Fate, Suspicion
 from shared import protocol as p
 from shared.clock import Now
@@ -43,7 +44,7 @@ def poisoned(desk, monkeypatch):
     desk.submit(TWO)
     desk.submit(["x@example.com"], "bad")
     desk.submit(["y@example.com"], "away")
-    spoil(monkeypatch, submissions, "_store_mail", lambda _b, message, _m: message.topic_is_bad)
+    spoil(monkeypatch, Intake, "keep", lambda _i, message, _m: message.topic_is_bad)
     monkeypatch.setattr(
         p.Submit, "topic_is_bad", property(lambda s: s.submission == "bad"), raising=False
     )
