@@ -113,15 +113,18 @@ class Account:
         return self._store.row("lease", (self._probe,)) is not None
 
     def may_send(self, lease: Lease, count: int, now: Now) -> bool:
-        """Tell whether a job may go: its lane, no hold (or it is the probe), and quota for it."""
+        """Tell whether a job may go: its lane, no hold (or it is the probe), and quota for it.
+
+        By the quota as `quota_left` found it for this message: what `count_gated` took from it
+        since then is not in the database yet.
+        """
         if not lease.urgent and self.bulk.is_paused:
             return False
         if self.hold is not None and lease.job != self._probe:
             return False
         if lease.gated_at is not None:
             return True  # counted when its attempt was recorded
-        left = self.quota_left(now)
-        if left is None or left >= count:
+        if self._left is None or self._left >= count:
             return True
         self._hold(self._quota_hold(now))
         return False
@@ -135,6 +138,7 @@ class Account:
         """Answer what the quota leaves: less sent, by us or by SES's count, and in flight."""
         quota = self._row[1]
         if quota is None or quota < 0:
+            self._left = None
             return None
         is_fresh = now.mono - self._left_at < _REFRESH_S and self._left is not None
         if not is_fresh or (self._left or 0) < _NEAR:

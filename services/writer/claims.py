@@ -1,12 +1,13 @@
 """Claims: leasing what is due to a sender; each costs what it takes, not what waits beside it."""
 
 import json
-from itertools import islice
+from collections.abc import Iterable
+from itertools import chain, islice
 from typing import NamedTuple
 
 from services.writer import suspects
 from services.writer.book import Book, pack, unpack
-from shared.domain import ContentId, JobId, RecipientId, State
+from shared.domain import ContentId, JobId, State
 from shared.protocol import Addressee, Claim, Claimed, Job
 from shared.store.write import Row, ids
 
@@ -19,10 +20,17 @@ SMALL_JOBS = 4
 
 
 class Taken(NamedTuple):
-    """Recipients of one batch, now leased: (id, address, attempts so far)."""
+    """Recipients of one batch, now leased: (id, address, attempts so far, batch)."""
 
     batch: int
     rows: list[Row]
+
+
+class Content(NamedTuple):
+    """What a batch's mail says."""
+
+    content: ContentId
+    headers: tuple[tuple[str, str], ...]
 
 
 def claim(book: Book, claim: Claim, boot: str, most_jobs: int | None) -> Claimed:
@@ -41,21 +49,23 @@ def claim(book: Book, claim: Claim, boot: str, most_jobs: int | None) -> Claimed
 
 
 def _claimed_before(book: Book, claim: int) -> list[Job]:
+    leases = book.store.rows("claimed_before", (claim,))
+    contents = _contents(book, [lease[3] for lease in leases])
     jobs = []
-    for job, topic, urgent, batch, blob in book.store.rows("claimed_before", (claim,)):
+    for job, topic, urgent, batch, blob in leases:
         rows = book.store.rows("addressees", (ids(unpack(blob)),))
-        jobs.append(_job(book, (job, topic, urgent), Taken(batch, rows)))
+        jobs.append(_job((job, topic, urgent), rows, contents[batch]))
     return jobs
 
 
 def _lease(book: Book, claim: Claim, boot: str, limits: tuple[int, int]) -> list[Job]:
     """Lease so many jobs at most, of batches beyond the one up to which all is cancelled."""
-    groups = _split(_take(book, claim, *limits), claim.size)
-    sequence = book.store.row("sequence", ("lease",))
-    number = sequence[0] if sequence else 0
-    leased = []
-    for taken in groups:
-        number += 1
+    taken = _take(book, claim, *limits)
+    contents = _contents(book, [group.batch for group in taken])
+    row = book.store.row("sequence", ("lease",))
+    leases: list[Row] = []
+    jobs = []
+    for number, (batch, rows) in enumerate(_split(taken, claim.size), 1 + (row[0] if row else 0)):
         values = (
             number,
             claim.claim,
@@ -64,16 +74,17 @@ def _lease(book: Book, claim: Claim, boot: str, limits: tuple[int, int]) -> list
             boot,
             book.now.mono,
             book.now.mono + LEASE_S,
-            taken.batch,
+            batch,
             claim.topic,
             int(claim.urgent),
-            pack([recipient for recipient, _, _ in taken.rows]),
+            pack([row[0] for row in rows]),
         )
-        book.store.run("add_lease", values)
-        leased.append(_job(book, (number, claim.topic, int(claim.urgent)), taken))
-    count = sum(len(taken.rows) for taken in groups)
+        leases.append(values)
+        jobs.append(_job((number, claim.topic, claim.urgent), rows, contents[batch]))
+    book.store.many("add_lease", leases)
+    count = sum(len(group.rows) for group in taken)
     book.move(claim.topic, State.CREATED, State.PROCESSED, count)
-    return leased
+    return jobs
 
 
 def _take(book: Book, claim: Claim, jobs: int, cutoff: int) -> list[Taken]:
@@ -85,23 +96,49 @@ def _take(book: Book, claim: Claim, jobs: int, cutoff: int) -> list[Taken]:
     wanted, calls = jobs * claim.size, jobs * SMALL_JOBS
     taken = _take_retries(book, (*key, cutoff), wanted, calls)
     wanted -= sum(len(group.rows) for group in taken)
-    batches = book.store.rows("due_batches", (*key, cutoff, calls - len(taken)))
-    for batch, first, last in batches:
+    # Fewer rows than ids may come back, as some are suppressed, or known to be sent: then more of
+    # what is due is taken.
+    while wanted > 0 and calls > len(taken):
+        due = book.store.rows("due_batches", (*key, cutoff, calls - len(taken)))
+        if not due:
+            break
+        groups = _take_batches(book, due, wanted)
+        wanted -= sum(len(group.rows) for group in groups)
+        taken += groups
+    return taken
+
+
+def _take_batches(book: Book, due: list[Row], wanted: int) -> list[Taken]:
+    """Lease what waits in batches (id, next, last), so many recipients at most."""
+    stretches = []
+    for batch, first, last in due:
         if wanted <= 0:
             break
-        end = min(last, first + wanted - 1)
-        # Fewer rows than ids may come back: some are suppressed, or known to be sent.
-        rows = sorted(book.store.rows("lease_stretch", (first, end)))
-        book.store.run("move_cursor", (end + 1, batch))
-        taken.append(Taken(batch, rows))
-        wanted -= len(rows)
-    return taken
+        stretches.append((batch, first, min(last, first + wanted - 1)))
+        wanted -= last - first + 1
+    if len(stretches) == 1:
+        rows = book.store.rows("lease_stretch", stretches[0][1:])
+    else:
+        waiting = chain.from_iterable(range(first, end + 1) for _, first, end in stretches)
+        rows = book.store.rows("lease_these", (ids(waiting),))
+    book.store.many("move_cursor", [(end + 1, batch) for batch, _, end in stretches])
+    return _grouped(rows, [batch for batch, _, _ in stretches])
+
+
+def _grouped(rows: list[Row], batches: Iterable[int]) -> list[Taken]:
+    """Sort recipients into their batches, which keep their order."""
+    groups: dict[int, list[Row]] = {batch: [] for batch in batches}
+    for row in sorted(rows):
+        groups[row[3]].append(row)
+    return [Taken(batch, group) for batch, group in groups.items()]
 
 
 def _take_retries(
     book: Book, key: tuple[int, int, int, int], wanted: int, calls: int
 ) -> list[Taken]:
     due: dict[int, int] = dict(book.store.rows("due_retries", (*key, wanted)))
+    if not due:
+        return []
     trial, waiting = suspects.set_apart(book, due)
     groups = [] if trial is None else [(due.pop(trial), [trial])]
     by_batch: dict[int, list[int]] = {}
@@ -126,21 +163,24 @@ def _split(taken: list[Taken], size: int) -> list[Taken]:
     return jobs
 
 
-def _job(book: Book, key: tuple[int, int, int], taken: Taken) -> Job:
+def _contents(book: Book, batches: Iterable[int]) -> dict[int, Content]:
+    return {
+        batch: Content(content, tuple(map(tuple, json.loads(headers))) if headers else ())
+        for batch, content, headers in book.store.rows("batch_contents", (ids(batches),))
+    }
+
+
+def _job(key: tuple[int, int, int], rows: list[Row], content: Content) -> Job:
     number, topic, urgent = key
-    row = book.store.row("batch_content", (taken.batch,))
-    assert row is not None, "a batch outlives its recipients"
-    content, headers = row
     return Job(
         job=JobId(number),
         topic=topic,
         urgent=bool(urgent),
-        content=ContentId(content),
+        content=content.content,
         addressees=tuple(
-            Addressee(RecipientId(recipient), email, attempts + 1)
-            for recipient, email, attempts in taken.rows
+            Addressee(recipient, email, attempts + 1) for recipient, email, attempts, _ in rows
         ),
-        headers=tuple((name, value) for name, value in json.loads(headers)) if headers else (),
+        headers=content.headers,
     )
 
 

@@ -1,6 +1,7 @@
 """Gates and leases: who may call SES, once, for whom; and what becomes of a sender's jobs."""
 
 from collections.abc import Iterable
+from itertools import chain
 from typing import NamedTuple
 
 from services.writer import suppressions, suspects
@@ -33,9 +34,11 @@ def open_gates(book: Book, message: AskGate, boot: str, account: Account) -> Let
     """
     values = (ids(message.jobs), message.sender, message.epoch, book.now.ms)
     asked = _read(book, book.store.rows("leases_of", values), boot)
+    account.quota_left(book.now)
     gates = tuple(
         _open(book, asked[job], account) if job in asked else Gate(job, ()) for job in message.jobs
     )
+    _write_attempts(book, asked, [gate for gate in gates if gate.recipients])
     return Letter(message.sender, GateOpened(message.epoch, gates))
 
 
@@ -69,12 +72,16 @@ def _open(book: Book, asked: Asked, account: Account) -> Gate:
         if lease.gated_at is None:
             give_back(book, lease)
         return Gate(JobId(lease.job), ())
-    # A renewal is the same attempt, made later: what is known of its time is the newest gate.
-    book.store.run("open_gate", (book.now.ms, lease.job))
     if lease.gated_at is None:
-        book.store.run("count_attempts", (ids(going),))
         account.count_gated(len(going))
     return Gate(JobId(lease.job), tuple(RecipientId(recipient) for recipient in going))
+
+
+def _write_attempts(book: Book, asked: dict[JobId, Asked], gates: list[Gate]) -> None:
+    # A renewal is the same attempt, made later: what is known of its time is the newest gate.
+    book.store.run("open_gates", (book.now.ms, ids(gate.job for gate in gates)))
+    fresh = (gate.recipients for gate in gates if asked[gate.job].lease.gated_at is None)
+    book.store.run("count_attempts", (ids(chain.from_iterable(fresh)),))
 
 
 def welcome(book: Book, message: Hello, boot: str) -> Letter:

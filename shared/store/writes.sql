@@ -106,20 +106,20 @@ LIMIT ?5;
 
 -- lease_stretch: lease what waits between two ids
 UPDATE recipient SET state = 1 WHERE id BETWEEN ? AND ? AND state = 0
-RETURNING id, email, attempts;
+RETURNING id, email, attempts, batch;
 
 -- lease_these: lease what waits among these
 UPDATE recipient SET state = 1 WHERE id IN (SELECT value FROM carray(?)) AND state = 0
-RETURNING id, email, attempts;
+RETURNING id, email, attempts, batch;
 
 -- addressees: addresses and attempts of these
-SELECT id, email, attempts FROM recipient WHERE id IN (SELECT value FROM carray(?));
+SELECT id, email, attempts, batch FROM recipient WHERE id IN (SELECT value FROM carray(?));
 
 -- move_cursor: where a batch is claimed from next
 UPDATE batch SET next = ? WHERE id = ?;
 
--- batch_content: what a batch's mail says
-SELECT content, headers FROM batch WHERE id = ?;
+-- batch_contents: what the mail of these batches says
+SELECT id, content, headers FROM batch WHERE id IN (SELECT value FROM carray(?));
 
 -- drop_retries: these were claimed, or need no retry any more
 DELETE FROM retry WHERE recipient IN (SELECT value FROM carray(?));
@@ -164,8 +164,8 @@ WHERE lease.job IN (SELECT value FROM carray(?1)) AND lease.sender = ?2 AND leas
 -- leased: which of these may still go
 SELECT id FROM recipient WHERE id IN (SELECT value FROM carray(?)) AND state = 1;
 
--- open_gate: record the attempt
-UPDATE lease SET gated_at = ? WHERE job = ?;
+-- open_gates: record the attempts
+UPDATE lease SET gated_at = ? WHERE job IN (SELECT value FROM carray(?));
 
 -- count_attempts: a call will be made for these
 UPDATE recipient SET attempts = attempts + 1 WHERE id IN (SELECT value FROM carray(?));

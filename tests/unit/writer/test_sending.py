@@ -227,16 +227,16 @@ def test_commits_are_counted_one_for_all_messages_of_a_turn_and_none_for_nothing
 
 @pytest.mark.against("E9")
 def test_a_poisonous_message_is_refused_by_name_and_the_rest_goes_on(desk, monkeypatch):
-    from services.writer import submissions
+    from services.writer.intake import Intake
 
-    real = submissions._store_mail
+    real = Intake.keep
 
-    def poisoned(book, message, mail):
+    def poisoned(intake, message, mail):
         if message.submission == "bad":
             raise RuntimeError("poison")
-        return real(book, message, mail)
+        return real(intake, message, mail)
 
-    monkeypatch.setattr(submissions, "_store_mail", poisoned)
+    monkeypatch.setattr(Intake, "keep", poisoned)
     assert desk.submit(THREE, number="bad") == p.NotStored("bad", "poisonous")
     assert isinstance(desk.submit(THREE, number="good"), p.Stored)
     assert desk.counts() == {"Created": 3}
