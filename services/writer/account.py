@@ -34,7 +34,7 @@ _NEAR = 2_000
 
 
 class Recent(NamedTuple):
-    """What calls have shown that is not in the row: how many ended badly, and which is the probe."""
+    """What the row does not say: how the newest calls ended, and which is the probe."""
 
     streak: Streak
     probe: int | None

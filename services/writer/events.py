@@ -1,6 +1,6 @@
 """Events: what SES says of a mail, counted exactly once, in any order, even before our write."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -8,19 +8,60 @@ from services.writer import moves, reputation, suppressions
 from services.writer.book import Book, Standing
 from shared.domain import LATTICE_FLOOR, SEEN_BITS, Cause, Feedback, RecipientId, State, Verdict
 from shared.protocol import Answer, Event, EventPost, RecordOpens
+from shared.store.write import Row
 
 
 def record(book: Book, posts: Iterable[EventPost]) -> None:
-    """Apply the events of verified posts."""
+    """Apply the events of verified posts: those that only add to a mail's story at once."""
+    events: list[Event] = []
     for post in posts:
         if post.note:
             _keep_orphan(book, "", post.note.encode())
-        for event in post.events:
-            who = _find(book, event)
-            if who is None:
-                _keep_orphan(book, event.message_id, msgspec.msgpack.encode(event))
-            else:
-                _apply(book, who, event)
+        events += post.events
+    for event in _record_plain(book, events):
+        who = _find(book, event)
+        if who is None:
+            _keep_orphan(book, event.message_id, msgspec.msgpack.encode(event))
+        else:
+            _apply(book, who, event)
+
+
+def _record_plain(book: Book, events: Sequence[Event]) -> list[Event]:
+    """Write what is plain; answer the rest, and all that is said of a mail after its first event.
+
+    They are to be looked at one by one, as things stand by then.
+    """
+    named = [event.recipient for event in events if event.recipient is not None]
+    found = moves.standings(book, named)
+    plain: list[tuple[Standing, Event]] = []
+    rest = []
+    for event in events:
+        who = None if event.recipient is None else found.pop(event.recipient, None)
+        if who is not None and _is_plain(who, event):
+            plain.append((who, event))
+        else:
+            rest.append(event)
+    book.store.many("add_result", [_result(who, event) for who, event in plain])
+    feedback = [(event.kind, SEEN_BITS[event.kind], who.recipient) for who, event in plain]
+    book.store.many("set_feedback", feedback)
+    for who, event in plain:
+        book.result(who.topic, event.kind)
+        if who.feedback == 0:
+            book.hear(who.sent_at or event.sent_at)
+    return rest
+
+
+def _is_plain(who: Standing, event: Event) -> bool:
+    """Tell whether an event is the first of its kind, of a mail known to be sent, and no harm."""
+    return (
+        who.state is State.SENT
+        and event.kind >= LATTICE_FLOOR
+        and not SEEN_BITS[event.kind] & who.seen
+        and not reputation.harm(event.kind, event.subtype)
+        and not who.flags & moves.MAYBE_DUPLICATE
+        and event.message_id == who.message_id
+        and event.email.lower() == who.email.lower()
+    )
 
 
 def record_opens(book: Book, message: RecordOpens) -> None:
@@ -74,8 +115,7 @@ def _keep_orphan(book: Book, message_id: str, blob: bytes) -> None:
 
 
 def _apply(book: Book, who: Standing, event: Event) -> None:
-    values = (who.recipient, event.kind, event.at, event.subtype or None, event.detail or None)
-    if not book.store.run("add_result", values):
+    if not book.store.run("add_result", _result(who, event)):
         return  # SNS said it before
     _prove(book, who, event)
     sent_at = who.sent_at if who.state is State.SENT and who.sent_at else event.sent_at
@@ -90,6 +130,10 @@ def _apply(book: Book, who: Standing, event: Event) -> None:
     if event.message_id and who.message_id is None:
         # It told us SES's id: what came without a tag before it may be of this mail.
         _adopt(book, event.message_id)
+
+
+def _result(who: Standing, event: Event) -> Row:
+    return who.recipient, event.kind, event.at, event.subtype or None, event.detail or None
 
 
 def _prove(book: Book, who: Standing, event: Event) -> None:

@@ -94,8 +94,8 @@ class Intake:
         topic = self._topics.get(name)
         if topic is None:
             row = self._book.store.row("topic_by_name", (name,))
-            topic = row[0] if row else self._book.store.insert(
-                "add_topic", (name, self._book.now.ms)
+            topic = (
+                row[0] if row else self._book.store.insert("add_topic", (name, self._book.now.ms))
             )
             self._topics[name] = topic
         return topic

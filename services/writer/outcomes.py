@@ -1,14 +1,14 @@
 """Outcomes: what SES answered becomes states, retries, history and the account's state."""
 
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 
 from services.writer import moves
 from services.writer.account import Account
 from services.writer.book import Book, Lease, Standing
 from services.writer.events import adopt_orphans
 from shared.backoff import MAX_ATTEMPTS, retry_delay
-from shared.domain import Cause, State, Verdict
+from shared.domain import Cause, State, Verdict, move
 from shared.protocol import Answer, Outcome, RecordOutcomes
 from shared.store.write import ids
 
@@ -21,13 +21,54 @@ UNREACHED_WAIT_MS = 2000
 
 def record(book: Book, message: RecordOutcomes, account: Account) -> None:
     """Apply each job's outcome; one that was applied before changes nothing."""
+    rows = book.store.rows("leases", (ids(outcome.job for outcome in message.outcomes),))
+    leases = {row[0]: moves.lease_of(row) for row in rows}
+    plain = _plain(book, message.outcomes, leases)
+    _accept(book, plain, leases)
     for outcome in message.outcomes:
-        row = book.store.row("lease", (outcome.job,))
-        if row is None:
-            _apply_late(book, outcome)
+        lease = leases.pop(outcome.job, None)
+        if plain.get(outcome.job) is outcome:
+            account.judge(outcome.answers, outcome.job, book.now)
+        elif lease is not None:
+            _apply(book, outcome, lease, account)
         else:
-            _apply(book, outcome, moves.lease_of(row), account)
-        adopt_orphans(book, outcome.answers)
+            _apply_late(book, outcome)
+    adopt_orphans(book, (answer for outcome in message.outcomes for answer in outcome.answers))
+
+
+def _plain(
+    book: Book, outcomes: Sequence[Outcome], leases: Mapping[int, Lease]
+) -> dict[int, Outcome]:
+    """Find the jobs that SES accepted whole, all of whose mail is still in hand.
+
+    They are nearly all. Nothing that is said of others touches them: a recipient in hand is in one
+    job only.
+    """
+    leased = [who for lease in leases.values() for who in lease.recipients]
+    in_hand = {row[0] for row in book.store.rows("leased", (ids(leased),))}
+    return {
+        outcome.job: outcome
+        for outcome in outcomes
+        if outcome.job in leases
+        and all(answer.verdict is Verdict.ACCEPTED for answer in outcome.answers)
+        and in_hand.issuperset(leases[outcome.job].recipients)
+        and sorted(leases[outcome.job].recipients)
+        == sorted(answer.recipient for answer in outcome.answers)
+    }
+
+
+def _accept(book: Book, plain: Mapping[int, Outcome], leases: Mapping[int, Lease]) -> None:
+    """Write down that SES accepted these jobs whole."""
+    new = move(State.PROCESSED, Cause.ACCEPTED)
+    rows = []
+    for job, outcome in plain.items():
+        topic = leases[job].topic
+        book.move(topic, State.PROCESSED, new, len(outcome.answers))
+        for answer in outcome.answers:
+            rows.append((answer.at, answer.message_id or None, answer.recipient))
+            book.send(topic, answer.at)
+    book.store.many("set_sent", rows)
+    book.store.run("drop_leases", (ids(plain),))
 
 
 def _apply(book: Book, outcome: Outcome, lease: Lease, account: Account) -> None:

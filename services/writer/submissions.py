@@ -42,9 +42,7 @@ def _answered(book: Book, submissions: Sequence[SubmissionId]) -> dict[str, Stor
     return {row[0]: msgspec.msgpack.decode(row[1], type=Stored) for row in rows}
 
 
-def _replayed(
-    book: Book, message: Submit, known: dict[str, Stored]
-) -> Stored | NotStored | None:
+def _replayed(book: Book, message: Submit, known: dict[str, Stored]) -> Stored | NotStored | None:
     if message.idempotency is None:
         return None
     row = book.store.row("idempotency", (message.idempotency.key,))

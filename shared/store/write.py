@@ -1,7 +1,6 @@
 """Writing the database: one connection, one transaction a turn, a savepoint a message."""
 
 import array
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -148,7 +147,7 @@ class Store:
 
 def _inode(file: Path) -> tuple[int, int] | None:
     try:
-        found = os.stat(file)
+        found = file.stat()
     except OSError:
         return None
     return found.st_dev, found.st_ino

@@ -193,6 +193,10 @@ SELECT id, subject, html FROM content WHERE id IN (SELECT value FROM carray(?));
 
 -- ── outcomes and moves ──
 
+-- leases: the leases of these jobs
+SELECT job, batch, topic, urgent, recipients, gated_at, cancelled FROM lease
+WHERE job IN (SELECT value FROM carray(?));
+
 -- lease: one job's lease
 SELECT job, batch, topic, urgent, recipients, gated_at, cancelled FROM lease WHERE job = ?;
 

@@ -172,14 +172,14 @@ def test_a_note_is_kept(desk):
 def test_one_poisonous_post_does_not_take_the_others_with_it(desk, monkeypatch):
     from services.writer import events
 
-    real = events._apply
+    real = events._result
 
-    def poisoned(book, who, event):
+    def poisoned(who, event):
         if event.detail == "poison":
             raise RuntimeError("poison")
-        real(book, who, event)
+        return real(who, event)
 
-    monkeypatch.setattr(events, "_apply", poisoned)
+    monkeypatch.setattr(events, "_result", poisoned)
     desk.submit(MANY)
     desk.send_all()
     posts = (
@@ -221,9 +221,12 @@ def test_bits_and_verdict_are_written_in_one_update_and_only_for_news(desk, monk
     desk.submit(MANY)
     desk.send_all()
     runs = []
-    real = desk.store.run
+    real, many = desk.store.run, desk.store.many
     monkeypatch.setattr(
         desk.store, "run", lambda name, values=(): runs.append(name) or real(name, values)
+    )
+    monkeypatch.setattr(
+        desk.store, "many", lambda name, rows: runs.extend(name for _ in rows) or many(name, rows)
     )
     tell(desk, event(desk, Feedback.DELIVERY_DELAY, at=1))
     assert runs.count("set_feedback") == 1
@@ -232,6 +235,21 @@ def test_bits_and_verdict_are_written_in_one_update_and_only_for_news(desk, monk
     tell(desk, event(desk, Feedback.BOUNCE, subtype="Permanent/General"))
     assert runs.count("set_feedback") == 2
     assert desk.sql("SELECT feedback, seen & 0xffff FROM recipient WHERE id = 1") == [(40, 2 | 8)]
+
+
+def test_events_of_one_mail_in_one_message_count_as_if_each_came_alone(desk):
+    """The first of each mail is written with the others', the rest as things stand by then."""
+    desk.submit(MANY)
+    desk.send_all()
+    kinds = Feedback.DELIVERY, Feedback.SEND, Feedback.DELIVERY, Feedback.OPEN
+    several = [event(desk, kind, recipient=who) for kind in kinds for who in (1, 2)]
+    posts = tuple(p.EventPost(str(n), str(n), (one,)) for n, one in enumerate(several))
+    for _ in range(2):
+        desk.say(p.RecordEvents(1, posts))
+        assert desk.results() == {"Delivery": 2, "Send": 2, "Open": 2}
+        assert desk.sql("SELECT sum(heard) FROM sent_minute") == [(2,)]
+        rows = desk.sql("SELECT feedback, seen, flags FROM recipient WHERE id < 3")
+        assert rows == [(30, 1 | 4 | 128, 0)] * 2
 
 
 def test_every_kind_of_event_has_the_bit_that_the_migration_gave_it():

@@ -49,7 +49,12 @@ def poisoned(desk, monkeypatch):
         p.Submit, "topic_is_bad", property(lambda s: s.submission == "bad"), raising=False
     )
     spoil(monkeypatch, gates, "_open", lambda _b, asked, _a: BAD in asked.lease.recipients)
-    spoil(monkeypatch, outcomes, "_apply", lambda _b, _o, lease, _a: BAD in lease.recipients)
+    spoil(
+        monkeypatch,
+        outcomes,
+        "_accept",
+        lambda _b, plain, leases: any(BAD in leases[job].recipients for job in plain),
+    )
     spoil(monkeypatch, event_rules, "_see", lambda _b, who, *_: who.recipient == BAD)
     spoil(monkeypatch, steering, "cancel", lambda _b, message: message.topic == "bad")
     monkeypatch.setattr(desk.writer, "_log", Log())
@@ -149,6 +154,19 @@ def test_e9_an_outcome_that_can_never_be_written_leaves_its_mail_in_doubt_not_in
     assert desk.counts() == {"Processed": 2}
     desk.wait(61)
     assert desk.counts() == {"Created": 2}, "by its lease's end: no attempt is recorded"
+
+
+def test_e9_what_was_undone_with_the_poison_says_nothing_of_the_account(desk, monkeypatch):
+    """Five lost answers in a row would hold it: three that are applied again are three."""
+    desk.submit([f"u{n}@example.com" for n in range(4)])
+    jobs = desk.claim(jobs=4)
+    desk.gate(*jobs)
+    spoil(monkeypatch, outcomes, "_apply", lambda _b, _o, lease, _a: 4 in lease.recipients)
+    lost = [p.Answer(n, Verdict.UNKNOWN, desk.now.ms, "", "Code", "words") for n in range(1, 5)]
+    told = tuple(p.Outcome(job.job, (one,)) for job, one in zip(jobs, lost, strict=True))
+    desk.say(p.RecordOutcomes("sender-0", 1, 1, told), p.EarOpen(1))
+    assert desk.counts() == {"Unknown": 3, "Processed": 1}
+    assert desk.writer.notes()["hold"] == ""
 
 
 # ── a mail that kills: what is decided ──
