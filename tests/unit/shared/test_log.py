@@ -256,7 +256,8 @@ def test_bound_words_are_on_every_line_of_their_task(lines):
 
 
 def test_text_on_a_terminal_is_coloured_and_a_traceback_stands_below(written, monkeypatch):
-    monkeypatch.setattr(written, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys, "stderr", written)
+    monkeypatch.setattr(written, "isatty", lambda: True)
     log.configure(check(GOOD), "sender-0")
     fresh_logger().error("crashed", exc_info=ValueError("a b"), why="a b")
     first, *below = written.getvalue().splitlines()
