@@ -8,6 +8,7 @@ settled, a report goes to the monitor each second, SIGTERM drains before the pro
 import asyncio
 import contextlib
 import ctypes
+import gc
 import math
 import os
 import resource
@@ -30,6 +31,10 @@ DRAIN_LIMIT_S = 25.0
 
 LOCK_WAIT_S = 30.0
 """How long a fresh process waits for its predecessor to finish draining."""
+
+_COLLECT = (20_000, 20, 20)
+"""When Python looks for garbage in rings. A burst makes objects by the thousand and next to no
+rings: looking as often as it does by default (700, 10, 10) takes a tenth of the CPU."""
 
 _STARTSECS = 2.0
 _PR_SET_PDEATHSIG = 1
@@ -218,6 +223,8 @@ def prepare(process: str) -> tuple[Settings, Wire, Lock]:
         _wait_out(_STARTSECS + 1.0 if config.under_supervisord() else 0.0)
         sys.exit(config.EXIT_SETTINGS)
     _die_with_parent()
+    gc.freeze()  # modules stay for good: not looked at again
+    gc.set_threshold(*_COLLECT)
     log.configure(settings, process)
     # Whatever this process makes, database, WAL or socket, is its own user's alone.
     os.umask(0o077)
