@@ -62,6 +62,7 @@ class Results(actor.Actor):
         self._heard_mono = -_HEARD_S
         self._second_at = 0.0
         self._record_at = 0.0
+        self._is_recording = False
         self._stopping = False
 
     @override
@@ -71,8 +72,10 @@ class Results(actor.Actor):
             case CheckPost():
                 return self._check(message, now)
             case EventsRecorded(posts=ids):
+                self._is_recording = False
                 return self._end(ids, None, now)
             case EventsNotRecorded(posts=ids, code=code):
+                self._is_recording = False
                 return self._end(ids, refusal.not_recorded(code), now)
             case TopicConfirmed():
                 return self._confirmed(message, now)
@@ -227,9 +230,14 @@ class Results(actor.Actor):
         return self._install or refusal.not_ready("the writer has not made the database yet")
 
     def _record_fresh(self, now: Now) -> list[Letter]:
-        """Have new events written: at once when it is quiet, else bundled, for one commit."""
-        if not self._fresh or now.mono < self._record_at:
+        """Have new events written: at once when it is quiet, else bundled, for one commit.
+
+        What comes while the writer is at work goes when it answers, so that the crowd sets the
+        pace, or when its time is up.
+        """
+        if not self._fresh or (self._is_recording and now.mono < self._record_at):
             return []
+        self._is_recording = True
         self._record_at = now.mono + _BUNDLE_S
         fresh, self._fresh = self._fresh, []
         crash.point("results.verified")
