@@ -23,7 +23,7 @@ log = logging.getLogger("simulator")
 EX_CONFIG: Final = 78
 _STOP_S: Final = 3.0
 _MADE_BETWEEN_COLLECTIONS: Final = 50_000
-"""Objects: what the ledger keeps makes each look for garbage long, and hardly anything is a cycle."""
+"""Objects: the ledger keeps what it makes, and each look for garbage goes through all of it."""
 
 
 def set_up_logging() -> None:

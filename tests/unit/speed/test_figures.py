@@ -19,7 +19,7 @@ def test_answers_of_another_status_end_the_run():
 
 
 def test_the_share_used_leaves_out_what_the_first_call_brought():
-    steady = [second * SECOND_NS // 100 for second in range(0, 1001)]
+    steady = [second * SECOND_NS // 100 for second in range(1001)]
     assert pacing.look(steady, 100) == (100, 1.0)
     half = [0] * 50 + [second * SECOND_NS // 50 for second in range(1, 501)]
     assert pacing.look(half, 100).share == 0.5
