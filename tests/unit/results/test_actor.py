@@ -65,6 +65,16 @@ def test_all_posts_of_a_turn_travel_together(desk, sns):
     assert [post.post for post in recorded(letters)] == [message.post for message in messages]
 
 
+def test_what_waits_goes_as_soon_as_the_writer_has_answered(desk, sns):
+    first, second, third = (sns.notification(SEND, MessageId=f"m{n}") for n in range(3))
+    assert len(recorded(desk.post(first, "p1"))) == 1
+    assert recorded(desk.post(second, "p2")) == []
+    assert recorded(desk.post(third, "p3")) == []
+    letters = desk.turn(EventsRecorded(7, ("p1",)))
+    assert answers([one for one in letters if one.to == "api"]) == [("p1", 200)]
+    assert [post.post for post in recorded(letters)] == ["p2", "p3"]
+
+
 def test_what_follows_at_once_is_bundled_for_one_commit(desk, sns):
     assert len(recorded(desk.post(sns.notification(SEND), "p1"))) == 1
     assert recorded(desk.post(sns.notification(SEND), "p2")) == []
