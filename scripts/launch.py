@@ -16,7 +16,6 @@ from typing import NoReturn
 from urllib.parse import urlsplit
 
 from shared import config, wire
-from shared.actor import LOCK_WAIT_S
 from shared.config import Settings
 from shared.errors import SesSenderError, SettingsError
 
@@ -65,7 +64,7 @@ def become_supervisord(conf: Path, environment: dict[str, str]) -> NoReturn:
 
 def wait_for_predecessors(folder: Path) -> None:
     """Let processes whose supervisord was killed finish draining: they still hold ports."""
-    give_up = time.monotonic() + LOCK_WAIT_S
+    give_up = time.monotonic() + wire.LOCK_WAIT_S
     names = [lock.stem for lock in folder.glob("*.lock")]
     while (held := [n for n in names if wire.is_held(folder, n)]) and time.monotonic() < give_up:
         print(f"ses-sender: waiting for {', '.join(held)} of before to end", file=sys.stderr)

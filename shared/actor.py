@@ -29,9 +29,6 @@ from shared.wire import Budget, Letter, Lock, Mailbox, Wire
 DRAIN_LIMIT_S = 25.0
 """A call takes at most 20 s; supervisord's stopwaitsecs is longer than this."""
 
-LOCK_WAIT_S = 30.0
-"""How long a fresh process waits for its predecessor to finish draining."""
-
 _COLLECT = (20_000, 20, 20)
 """When Python looks for garbage in rings. A burst makes objects by the thousand and next to no
 rings: looking as often as it does by default (700, 10, 10) takes a tenth of the CPU."""
@@ -235,7 +232,7 @@ def prepare(process: str) -> tuple[Settings, Wire, Lock]:
 
 def _take_lock(folder: Path, process: str) -> Lock:
     lock = Lock(folder, process)
-    give_up = clock.read().mono + LOCK_WAIT_S
+    give_up = clock.read().mono + wire.LOCK_WAIT_S
     if lock.take():
         return lock
     log.get(process).warning("waiting for the former process to end", pid=lock.holder())

@@ -28,6 +28,9 @@ MAX_FRAME = 64 * 1024 * 1024
 HIGH_WATER = 2000
 """Frames that may wait in one direction before more are dropped."""
 
+LOCK_WAIT_S = 30.0
+"""How long a fresh process waits for its predecessor to finish draining."""
+
 _FIRST_CONNECT_MS = 20
 
 _NAME = re.compile(rf"(?:{'|'.join(INBOXES)})(?:-[0-9]{{1,4}})?")

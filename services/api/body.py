@@ -1,15 +1,15 @@
 """Reading request bodies: how large, how long it may take, and how many at once."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
 
 from starlette.datastructures import Headers
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from services.api.refusal import RefusalError, unavailable
 
 PATIENCE_S = 30.0
+WHOLE = "ses_sender.whole"
+"""Among the extensions of a request's scope: all of its body is here, nobody waits for it."""
 
 
 class BodyRoom:
@@ -21,22 +21,36 @@ class BodyRoom:
         self._largest = largest
         self._patience_s = PATIENCE_S
 
-    @contextlib.asynccontextmanager
-    async def body(self, request: Request) -> AsyncIterator[bytes]:
-        """Read a body, and hold its room until it is dealt with."""
+    def body(self, request: Request) -> "Body":
+        """Read a body, and hold its room until it is dealt with: `async with room.body(…)`."""
+        return Body(self, request)
+
+    async def read(self, request: Request, body: "Body") -> bytes:
+        """Read a body into its room."""
         self._refuse_unread(request.headers)
-        chunks: list[bytes] = []
-        held = 0
         try:
-            async with self._in_time(), contextlib.aclosing(request.stream()) as stream:
-                async for chunk in stream:
-                    held += len(chunk)
-                    self.taken += len(chunk)
-                    self._refuse_larger(held)
-                    chunks.append(chunk)
-            yield b"".join(chunks)
-        finally:
-            self.taken -= held
+            if WHOLE in request.scope.get("extensions", ()):
+                return await self._chunks(request, body)
+            async with asyncio.timeout(self._patience_s):
+                return await self._chunks(request, body)
+        except TimeoutError:
+            told = f"The body did not arrive within {self._patience_s:g} seconds."
+            raise RefusalError(408, "too_slow", told) from None
+
+    async def _chunks(self, request: Request, body: "Body") -> bytes:
+        chunks: list[bytes] = []
+        while True:
+            message = await request.receive()
+            if message["type"] == "http.disconnect":
+                # Nobody reads this; the request ends here, and nothing was done.
+                raise RefusalError(400, "cut_off", "The body ended before its length.")
+            chunk = message.get("body", b"")
+            body.held += len(chunk)
+            self.taken += len(chunk)
+            self._refuse_larger(body.held)
+            chunks.append(chunk)
+            if not message.get("more_body", False):
+                return b"".join(chunks)
 
     def _refuse_unread(self, headers: Headers) -> None:
         if headers.get("content-encoding", "identity").strip().lower() not in {"identity", ""}:
@@ -59,17 +73,29 @@ class BodyRoom:
     def _megabytes(self) -> str:
         return f"{self._largest // 1024**2} MB"
 
-    @contextlib.asynccontextmanager
-    async def _in_time(self) -> AsyncIterator[None]:
+
+class Body:
+    """The room that one body takes, as long as the context lasts; `held` counts its bytes."""
+
+    def __init__(self, room: BodyRoom, request: Request) -> None:
+        self.held = 0
+        self._room = room
+        self._request = request
+
+    async def __aenter__(self) -> bytes:
+        """Read the body."""
         try:
-            async with asyncio.timeout(self._patience_s):
-                yield
-        except TimeoutError:
-            told = f"The body did not arrive within {self._patience_s:g} seconds."
-            raise RefusalError(408, "too_slow", told) from None
-        except ClientDisconnect:
-            # Nobody reads this; the request ends here, and nothing was done.
-            raise RefusalError(400, "cut_off", "The body ended before its length.") from None
+            return await self._room.read(self._request, self)
+        except BaseException:
+            self._leave()
+            raise
+
+    async def __aexit__(self, *_exc: object) -> None:
+        """Give the room back."""
+        self._leave()
+
+    def _leave(self) -> None:
+        self._room.taken -= self.held
 
 
 def require_json(headers: Headers) -> None:

@@ -16,6 +16,7 @@ from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from services.api.auth import Proxies
+from services.api.body import WHOLE
 from services.api.envelope import ALWAYS
 from services.api.refusal import RefusalError
 from services.api.replies import refusal_reply
@@ -180,6 +181,8 @@ class Connection(HttpToolsProtocol):
         if self.parser.should_upgrade():
             return
         super().on_message_complete()
+        # The parser goes through all that came before anybody works on the request.
+        self.scope["extensions"] = {WHOLE: {}}
         self._in_head, self._moved_on = True, True
         if self.cycle.response_complete:
             # Answered before the body had ended: only now the connection is idle.

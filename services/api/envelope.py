@@ -1,12 +1,12 @@
 """What every answer has, and every request leaves in the log."""
 
 import re
-import secrets
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.api.guard import header_values
 from services.api.line import Line
+from services.api.serial import Serial
 from shared import log
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_-]{1,64}")
@@ -25,6 +25,7 @@ class Envelope:
         self._app = app
         self._line = line
         self._log = log.get("api")
+        self._ids = Serial(16)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request on."""
@@ -32,7 +33,7 @@ class Envelope:
             await self._app(scope, receive, send)
             return
         began = self._line.now().mono
-        request_id = _request_id(scope)
+        request_id = _given_id(scope) or self._ids.next().encode()
         # uvicorn makes a task of each request, and itself logs what nobody catches in it.
         log.bind(request=request_id.decode())
         status = 0
@@ -65,8 +66,6 @@ class Envelope:
             )
 
 
-def _request_id(scope: Scope) -> bytes:
+def _given_id(scope: Scope) -> bytes | None:
     given = header_values(scope, b"x-request-id")
-    if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]):
-        return given[0]
-    return secrets.token_hex(8).encode()
+    return given[0] if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]) else None

@@ -2,7 +2,6 @@
 
 import base64
 import re
-import secrets
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,6 +11,7 @@ from services.api.line import Line
 from services.api.reads import Reads
 from services.api.refusal import Fault, RefusalError, unavailable, wrong
 from services.api.replies import reply
+from services.api.serial import Serial
 from shared.errors import StoreError
 from shared.protocol import CheckPost, PostChecked
 from shared.token import read_open_token
@@ -36,6 +36,7 @@ class Events:
         self._line = line
         self._reads = reads
         self._room = BodyRoom(_ROOM, LARGEST_POST)
+        self._ids = Serial(32)
 
     async def open(self, request: Request) -> Response:
         """Answer with the pixel, whatever was asked; count it if the token is one of ours."""
@@ -56,7 +57,7 @@ class Events:
         async with self._room.body(request) as raw:
             post = CheckPost(
                 reply_to="api",
-                post=secrets.token_hex(16),
+                post=self._ids.next(),
                 message_type=request.headers.get("x-amz-sns-message-type", ""),
                 body=raw,
             )

@@ -1,7 +1,6 @@
 """POST /v1/messages: a submission is checked, handed to the writer, and answered when stored."""
 
 import asyncio
-import secrets
 from collections.abc import Callable
 from zoneinfo import ZoneInfo
 
@@ -16,6 +15,7 @@ from services.api.query import parameters
 from services.api.reads import Reads
 from services.api.refusal import Fault, RefusalError, unavailable, wrong
 from services.api.replies import stored_reply
+from services.api.serial import Serial
 from services.api.submission import Checked
 from shared import crash
 from shared.clock import Now
@@ -49,6 +49,7 @@ class Messages:
         self._is_writer_alive = is_writer_alive
         self._room = BodyRoom(_ROOM, LARGEST)
         self._running = idempotency.Running()
+        self._ids = Serial(32)
 
     async def post(self, request: Request) -> Response:
         """Store a submission; 200 says that it is committed, 503 that surely nothing is."""
@@ -82,7 +83,7 @@ class Messages:
         patience = -1.0 if checked.times.passed else actor.STORE_S
         return Submit(
             reply_to="api",
-            submission=SubmissionId(secrets.token_hex(16)),
+            submission=SubmissionId(self._ids.next()),
             deadline=now.mono + patience,
             began_mono=began.mono,
             accepted_at=now.ms,

@@ -34,8 +34,6 @@ CONFIRMER: Final = "sender-0"
 
 _GLANCE_S = 0.02
 _BUNDLE_S = 0.02
-_RECORD_AGAIN_S = 1.0
-_CONFIRM_AGAIN_S = 2.0
 _HEARD_S = 2.5
 _MOST_IN_A_FRAME = 500
 _MOST_NOTE = 1000
@@ -104,9 +102,9 @@ class Results(actor.Actor):
         self._second_at = now.mono + 1.0
         self._tally.end_second()
         letters = [self._refuse(late, refusal.LATE, now) for late in self._posts.overdue(now)]
-        letters += self._record([p for p in self._posts if _is_due(p, EventPost, now)], now)
+        letters += self._record([one for one in self._posts if one.is_due(EventPost, now)], now)
         for asked in self._posts:
-            if _is_due(asked, ConfirmTopic, now):
+            if asked.is_due(ConfirmTopic, now):
                 letters += self._ask_sender(asked, now)
         if self._is_ear_open(now):
             # The ear is the API and this actor: a new start of either is a new ear.
@@ -297,9 +295,3 @@ class Results(actor.Actor):
         # Without a listed topic every event is put off: absence would mean nothing.
         heard = now.mono - self._heard_mono <= _HEARD_S
         return heard and bool(self._trust.topics) and not self._stopping
-
-
-def _is_due(asked: Post, kind: type[EventPost | ConfirmTopic], now: Now) -> bool:
-    """Tell whether what was asked for this post is to be asked again."""
-    pause = _RECORD_AGAIN_S if kind is EventPost else _CONFIRM_AGAIN_S
-    return isinstance(asked.work, kind) and now.mono - asked.asked_mono >= pause

@@ -16,6 +16,8 @@ MOST_OCTETS = 32 * 1024 * 1024
 PATIENCE_S = 10.0
 """SNS itself waits 15 s for an answer; ours must still reach it."""
 
+_RECORD_AGAIN_S = 1.0
+_CONFIRM_AGAIN_S = 2.0
 _MOST_ANSWERS = 10_000
 
 
@@ -29,6 +31,11 @@ class Post(Struct, eq=False):
     octets: int
     work: EventPost | ConfirmTopic | None = None
     asked_mono: float = 0.0
+
+    def is_due(self, kind: type[EventPost | ConfirmTopic], now: Now) -> bool:
+        """Tell whether what was asked for this post is to be asked again."""
+        pause = _RECORD_AGAIN_S if kind is EventPost else _CONFIRM_AGAIN_S
+        return isinstance(self.work, kind) and now.mono - self.asked_mono >= pause
 
 
 class Posts:

@@ -28,8 +28,8 @@ WRONG = {
 }
 LONE = """
 import runpy
-from shared import actor
-actor.LOCK_WAIT_S = 1.0
+from shared import wire
+wire.LOCK_WAIT_S = 1.0
 runpy.run_module("services.broker", run_name="__main__")
 """
 LINKED = ("services", "shared", "scripts")

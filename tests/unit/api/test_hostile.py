@@ -5,6 +5,8 @@ from urllib.parse import quote
 
 import pytest
 
+from services.api import submission
+from shared.errors import StoreError
 from tests.unit.api.rig import KEY, SECOND_KEY, Rig, body, mail
 from tests.unit.api.shelf import Shelf
 
@@ -373,6 +375,24 @@ def test_a_fault_of_ours_tells_nothing(rig):
     error = refused(rig, answer, 500)
     assert error["code"] == "internal"
     assert "NoneType" not in answer.text
+
+
+@pytest.mark.against("A29")
+def test_a_fault_on_the_path_of_crowds_tells_nothing_either(rig, monkeypatch):
+    monkeypatch.setattr(submission, "check", None)
+    error = refused(rig, rig.send(body(mail())), 500)
+    assert error["code"] == "internal"
+
+
+@pytest.mark.against("A29")
+def test_a_database_that_cannot_be_read_is_a_503_on_the_path_of_crowds_too(rig, monkeypatch):
+    def unreadable(*_: object) -> None:
+        raise StoreError("/var/lib/ses-sender.db is gone")
+
+    monkeypatch.setattr(submission, "check", unreadable)
+    error = refused(rig, rig.send(body(mail())), 503)
+    assert error["code"] == "store_unavailable"
+    assert "/var/lib" not in error["error"]
 
 
 @pytest.mark.against("A29")

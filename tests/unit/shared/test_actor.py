@@ -243,7 +243,7 @@ def test_inside_an_event_loop_mail_wakes_the_station_at_once(connect, scribe, su
 
 PROGRAM = """
 import sys
-from shared import actor, log
+from shared import log, wire
 from shared.actor import Actor, Place, run
 
 class Slow(Actor):
@@ -263,7 +263,7 @@ class Slow(Actor):
         log.get("writer").info("ticking")
         return ()
 
-actor.LOCK_WAIT_S = 10 if "patient" in sys.argv else 0.3
+wire.LOCK_WAIT_S = 10 if "patient" in sys.argv else 0.3
 run(Place("writer", "writer", ("writer",)), lambda settings, wire: Slow())
 """
 
