@@ -38,9 +38,9 @@ _STATEMENTS = sql.load(str(Path(__file__).with_name("rows.sql")))
 Wanted = TypeVar("Wanted", bound=p.Message)
 
 
-def message_id(at: int, recipient: int) -> str:
+def message_id(recipient: int) -> str:
     """Make an id as SES makes them: 60 characters, of which the first tell the time."""
-    return f"{at + recipient // 1000:016x}-{recipient:08x}-5e6f-7a8b-9c0d-{recipient:012x}-000000"
+    return f"{START.ms + recipient // 1000:016x}-{recipient:08x}-5e6f-7a8b-9c0d-{recipient:012x}-000000"
 
 
 class Ledger:
@@ -128,7 +128,7 @@ class Ledger:
     def _answers(self, job: p.Job) -> tuple[p.Answer, ...]:
         at = self._now.ms
         return tuple(
-            p.Answer(who.recipient, Verdict.ACCEPTED, at, message_id(at, who.recipient))
+            p.Answer(who.recipient, Verdict.ACCEPTED, at, message_id(who.recipient))
             for who in job.addressees
         )
 
@@ -143,7 +143,7 @@ class Ledger:
 
     def _post(self, kind: Feedback, who: RecipientId, email: str) -> p.EventPost:
         at = self._now.ms
-        event = p.Event(kind, email, message_id(at, who), at + 500, at, who, 1)
+        event = p.Event(kind, email, message_id(who), at + 500, at, who, 1)
         name = f"{kind}-{who}"
         return p.EventPost(name, name, (event,))
 
