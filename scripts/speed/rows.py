@@ -40,7 +40,8 @@ Wanted = TypeVar("Wanted", bound=p.Message)
 
 def message_id(recipient: int) -> str:
     """Make an id as SES makes them: 60 characters, of which the first tell the time."""
-    return f"{START.ms + recipient // 1000:016x}-{recipient:08x}-5e6f-7a8b-9c0d-{recipient:012x}-000000"
+    at = START.ms + recipient // 1000
+    return f"{at:016x}-{recipient:08x}-5e6f-7a8b-9c0d-{recipient:012x}-000000"
 
 
 class Ledger:

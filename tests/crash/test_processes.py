@@ -22,6 +22,7 @@ from scripts.benches import killer, oracle
 from scripts.benches.customers import Customer
 from scripts.benches.evidence import gather
 from scripts.benches.killer import DOMAIN
+from scripts.benches.kills import PROOF_S
 from shared import wire
 from tests.crash.scenes import scene_of
 from tests.system.stack import Stack, until
@@ -30,7 +31,6 @@ RATE = 300
 # SNS must not give up while the API starts anew: events it dropped would leave nothing to prove by.
 RULES = {"SIMULATOR_RATE": str(RATE), "UNKNOWN_AFTER": "20", "SIMULATOR_RETRY_SECONDS": "5"}
 SENDERS = ("sender-0", "sender-1")
-REST_S = 60.0
 
 LARGE = "<p>" + "x" * 4_000_000
 FLOOD = 32
@@ -41,7 +41,7 @@ MOST_MB = 500.0
 
 TOMORROW = (datetime.now(UTC) + timedelta(days=1)).isoformat()
 
-pytestmark = pytest.mark.timeout(200)
+pytestmark = pytest.mark.timeout(300)
 
 
 class Place:
@@ -79,7 +79,7 @@ class Place:
     def judge(self) -> None:
         """Let all come to rest; everything since the first test must be true."""
         until("all are well", lambda: self.stack.missing() == [] and self.stack.ready())
-        killer.come_to_rest(self.scene, self.customer, REST_S)
+        killer.come_to_rest(self.scene, self.customer, PROOF_S)
         assert oracle.judge(gather(self.scene, self.customer.clients())) == []
 
 

@@ -62,7 +62,7 @@ def test_q1_what_waits_for_a_slow_writer_is_bounded_in_bytes_and_else_503():
     rig = Rig()
     waiting: list[int] = []
     rig.post = lambda letters: None  # type: ignore[method-assign]
-    rig.line._post = waiting_for(rig, waiting)
+    rig.line._submits._post = waiting_for(rig, waiting)
     big = body(mail(content="x" * MB))
 
     async def all_at_once() -> list[int]:
