@@ -466,3 +466,19 @@ TestTogether.settings = settings(
     derandomize="TOGETHER_WALKS" not in os.environ,
     suppress_health_check=list(HealthCheck),
 )
+
+
+def test_the_gate_knows_what_was_sent_in_the_same_turn(desk):
+    """Mail that is not in flight any more, and not yet counted as sent, still uses the quota."""
+    desk.submit(["a@example.com", "b@example.com", "c@example.com"])
+    desk.say(p.AccountRead("sender-0", desk.now.ms, 14.0, quota=2.0, sent_24h=0.0))
+    *sent, last = desk.claim(jobs=3)
+    assert all(gate.recipients for gate in desk.gate(*sent))
+    accepted = tuple(
+        p.Outcome(job.job, (p.Answer(who, Verdict.ACCEPTED, desk.now.ms, f"ses-{who}"),))
+        for job in sent
+        for who in [job.addressees[0].recipient]
+    )
+    record = p.RecordOutcomes("sender-0", 1, 1, accepted)
+    answers = desk.say(record, p.AskGate("sender-0", 1, (last.job,)))
+    assert p.GateOpened(1, (p.Gate(last.job, ()),)) in answers
