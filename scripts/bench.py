@@ -41,7 +41,6 @@ BENCHES = {
 """Name → what it does; `scripts/benches/NAME.py` has its `main(arguments)`."""
 
 ROUNDS = 5
-LITTLE_IDLE = 0.1
 WIDTH = 180
 """Of the table where there is no terminal."""
 
@@ -137,7 +136,7 @@ def _watched(run: Callable[[int], list[Line]], number: int) -> Iterator[Line]:
     lines = run(number)
     share = idle.share()
     for line in lines:
-        if share < LITTLE_IDLE and "idle" not in line.note:
+        if share < machine.LITTLE_IDLE and "idle" not in line.note:
             note = f"idle {share:.0%}"
             yield line._replace(note=f"{line.note}; {note}" if line.note else note)
         else:

@@ -17,7 +17,8 @@ from scripts import stage
 from scripts.benches.evidence import heard
 from scripts.speed import plain
 from scripts.speed.bed import Bed
-from scripts.speed.load import busy, press, whole
+from scripts.speed.load import press, whole
+from scripts.speed.machine import busy
 from scripts.speed.rounds import Line, Target
 from scripts.speed.throughput import send
 from services.simulator import sign

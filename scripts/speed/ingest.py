@@ -11,7 +11,8 @@ import apsw
 
 from scripts.speed import plain
 from scripts.speed.bed import LARGEST, Bed, letter, recipients
-from scripts.speed.load import busy, press, request, whole
+from scripts.speed.load import press, request, whole
+from scripts.speed.machine import busy
 from scripts.speed.rounds import Line, Target
 from shared.store import sql
 

@@ -11,7 +11,6 @@ from typing_extensions import override
 
 from scripts.speed.machine import Idle
 
-LITTLE_IDLE = 0.1
 _END = b"\r\n\r\n"
 _LENGTH = b"content-length: "
 
@@ -51,12 +50,6 @@ def whole(answered: Answered) -> Answered:
     if answered.refused:
         raise RefusedError(f"{answered.refused} of the requests were refused")
     return answered
-
-
-def busy(idles: Sequence[float]) -> str:
-    """Say it in a note if the machine had hardly any time left."""
-    idle = statistics.median(idles)
-    return "" if idle > LITTLE_IDLE else f"idle {idle:.0%}: CPU bound"
 
 
 def request(path: str, headers: dict[str, str], body: bytes) -> bytes:

@@ -3,10 +3,14 @@
 import contextlib
 import os
 import platform
+import statistics
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+LITTLE_IDLE = 0.1
+"""A machine with less idle time than this sets the figure itself."""
 
 _TICK = os.sysconf("SC_CLK_TCK")
 
@@ -80,6 +84,12 @@ class Idle(NamedTuple):
         """Answer the idle share of the time since then."""
         now = Idle.now()
         return (now.idle - self.idle) / max(1, now.all - self.all)
+
+
+def busy(idles: Sequence[float]) -> str:
+    """Say it in a note if the machine had hardly any time left."""
+    idle = statistics.median(idles)
+    return "" if idle > LITTLE_IDLE else f"idle {idle:.0%}: CPU bound"
 
 
 def describe() -> str:

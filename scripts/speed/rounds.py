@@ -2,7 +2,7 @@
 
 import json
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -63,14 +63,6 @@ class Line(NamedTuple):
     def is_met(self) -> bool:
         """Tell whether the target is met."""
         return self.target.is_met(self.judged)
-
-
-def in_turn(
-    ours: Callable[[], float], baseline: Callable[[], float], rounds: int
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Measure both in turn, A B A B …: what disturbs the machine disturbs both."""
-    pairs = [(ours(), baseline()) for _ in range(rounds)]
-    return tuple(a for a, _ in pairs), tuple(b for _, b in pairs)
 
 
 def draw(lines: Sequence[Line], machine: str) -> Table:

@@ -34,7 +34,7 @@ def open_gates(book: Book, message: AskGate, boot: str, account: Account) -> Let
     """
     values = (ids(message.jobs), message.sender, message.epoch, book.now.ms)
     asked = _read(book, book.store.rows("leases_of", values), boot)
-    account.quota_left(book.now)
+    account.quota_left(book.now)  # looked up once, then counted down gate by gate
     gates = tuple(
         _open(book, asked[job], account) if job in asked else Gate(job, ()) for job in message.jobs
     )

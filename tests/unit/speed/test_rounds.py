@@ -5,7 +5,7 @@ import json
 import pytest
 from rich.console import Console
 
-from scripts.speed.rounds import NONE, Line, Target, draw, in_turn, save
+from scripts.speed.rounds import NONE, Line, Target, draw, save
 
 
 @pytest.mark.parametrize(
@@ -46,18 +46,6 @@ def test_beside_a_baseline_the_ratios_of_the_rounds_are_judged_not_the_ratio_of_
 def test_rounds_that_lack_their_partner_are_refused():
     with pytest.raises(ValueError, match="shorter"):
         assert Line("bulk", "mails/s", (1.0, 2.0), (1.0,)).ratios
-
-
-def test_ours_and_the_baseline_are_measured_in_turn():
-    said: list[str] = []
-
-    def measure(name: str, value: float) -> float:
-        said.append(name)
-        return value
-
-    pair = in_turn(lambda: measure("A", 1.0), lambda: measure("B", 2.0), 3)
-    assert pair == ((1.0, 1.0, 1.0), (2.0, 2.0, 2.0))
-    assert said == ["A", "B"] * 3
 
 
 LINES = (
