@@ -1,7 +1,6 @@
 """Structured log lines, with addresses masked, and Sentry where a DSN is set."""
 
 import hashlib
-import json
 import logging
 import re
 import sys
@@ -13,15 +12,19 @@ from itertools import islice
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
+import msgspec
 from typing_extensions import override
 
 from shared.config import Settings
+from shared.pen import Pen
 
 _WORD = r"[^\s<>\"'(),:;@\[\]]"
 _ADDRESS = re.compile(rf"(?:\"[^\"\n]{{1,128}}\"|(?<!{_WORD}){_WORD}++)@(\[?{_WORD}++)")
 """Anything like an address; possessive, so that a long word costs its length, not its square."""
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""With the halves of characters, which no encoding takes."""
+
 _CONTROL_IN_LINES = re.compile(rf"(?![\n\t]){_CONTROL.pattern}")
 _LONGEST = 2000
 _MOST_MASKED = 32 * _LONGEST
@@ -33,6 +36,8 @@ _GREEN, _YELLOW, _RED = "\x1b[32m", "\x1b[33m", "\x1b[31m"
 _BOLD, _PLAIN = "\x1b[1m", "\x1b[0m"
 _COLOURS = {"info": _GREEN, "warning": _YELLOW, "error": _RED, "critical": _RED}
 _NEEDS_NO_QUOTES = re.compile(r"[^\s='\"]+")
+
+_encode = msgspec.json.Encoder().encode
 
 _bound: ContextVar[Mapping[str, str]] = ContextVar("_bound", default=MappingProxyType({}))
 
@@ -54,10 +59,13 @@ def mask(text: str) -> str:
 
 def scrub(value: Any) -> Any:
     """Mask addresses and control characters in every text of a nested value."""
+    if isinstance(value, str) and len(value) <= _LONGEST and value.isprintable():
+        return mask(value)
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, Mapping):
-        return {scrub(key): scrub(item) for key, item in islice(value.items(), _MOST_ITEMS)}
+        items = islice(value.items(), _MOST_ITEMS)
+        return {scrub(str(key)): scrub(item) for key, item in items}
     if isinstance(value, list | tuple | set | frozenset | deque):
         return [scrub(item) for item in islice(value, _MOST_ITEMS)]
     if isinstance(value, bytes | bytearray | memoryview):
@@ -131,7 +139,7 @@ class _Lines(logging.Formatter):
         said = record.msg
         words = said if isinstance(said, dict) else {"event": record.getMessage()}
         line: dict[str, Any] = {
-            **words,
+            **{name: scrub(value) for name, value in words.items()},
             "process": self._process,
             **_bound.get(),
             "level": record.levelname.lower(),
@@ -144,7 +152,6 @@ class _Lines(logging.Formatter):
         is_grave = record.levelno >= logging.ERROR
         if is_grave and self._tells_sentry:
             _tell_sentry(line, record.exc_info)
-        line = {name: scrub(value) for name, value in line.items()}
         if record.exc_info:
             line["exception"] = _scrub_lines(self.formatException(record.exc_info))
         if is_grave:
@@ -153,7 +160,7 @@ class _Lines(logging.Formatter):
         return self._render(line)
 
     def _render(self, line: dict[str, Any]) -> str:
-        return json.dumps(line)
+        return _encode(line).decode()
 
 
 class _Text(_Lines):
@@ -195,8 +202,10 @@ def configure(settings: Settings, process: str) -> None:
     """Set up logging for this process: one JSON line each, or plain text on a terminal."""
     text = settings.log_format == "text" or (settings.log_format == "auto" and sys.stderr.isatty())
     lines = _Text if text else _Lines
-    handler = logging.StreamHandler(sys.stderr)
+    handler = Pen(sys.stderr)
     handler.setFormatter(lines(process, tells_sentry=bool(settings.sentry_dsn)))
+    # No line tells these, and every record asks the kernel for them.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level.upper())
@@ -212,7 +221,7 @@ def get(name: str) -> Logger:
 
 def bind(**words: str) -> None:
     """Put these words on every line of the task at hand, whoever writes it."""
-    _bound.set({**_bound.get(), **words})
+    _bound.set({**_bound.get(), **{name: scrub(word) for name, word in words.items()}})
 
 
 def _watch_with_sentry(settings: Settings, process: str) -> None:

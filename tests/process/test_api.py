@@ -283,8 +283,8 @@ def test_the_log_holds_no_secret(api):
     api.client.get("/v1/events/open", params={"request_id": "canary-token"})
     api.terminate()
     log = api.log.read_text()
-    assert '"path": "/v1/topics/{topic_id}"' in log
-    assert '"path": "/v1/suppressions/{email}"' in log
+    assert '"path":"/v1/topics/{topic_id}"' in log
+    assert '"path":"/v1/suppressions/{email}"' in log
     assert "canary" not in log
     assert KEY not in log
 

@@ -50,6 +50,15 @@ def fresh_logger() -> log.Logger:
     return log.get("sender")
 
 
+def test_a_line_is_json_whatever_is_in_it(lines):
+    odd = {1: "a", None: float("nan"), "big": 2**80}
+    fresh_logger().info("odd", half="\ud83d", text="café 메일", given=odd)
+    (line,) = lines()
+    assert line["half"] == "�"
+    assert line["text"] == "café 메일"
+    assert line["given"] == {"1": "a", "None": None, "big": 2**80}
+
+
 # ── masking ──
 
 
