@@ -9,6 +9,7 @@ import asyncio
 import socket
 import struct
 from collections import Counter
+from typing import cast
 
 import httptools
 from typing_extensions import override
@@ -18,6 +19,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from services.api.auth import Proxies
 from services.api.body import WHOLE
 from services.api.envelope import ALWAYS
+from services.api.joined import Joined
 from services.api.refusal import RefusalError
 from services.api.replies import refusal_reply
 
@@ -75,6 +77,8 @@ class Connection(HttpToolsProtocol):
 
     _method = b""
     _in_head = True
+    """Before a request, or in its head; `_has_begun` tells which."""
+    _has_begun = False
     _moved_on = False
     _unheard = 0
     """Octets since the parser handed anything on: it keeps what is unfinished to itself."""
@@ -88,6 +92,7 @@ class Connection(HttpToolsProtocol):
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._joined = Joined(transport)
         has_room = self.crowd.enter(self._peer())
         if len(self.connections) > MOST_CONNECTIONS or not has_room:
             self._refuse(_BUSY)
@@ -143,9 +148,7 @@ class Connection(HttpToolsProtocol):
     @override
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._in_head, self._unheard, self._discarded = True, 0, 0
-        if self._timer is None:
-            self._close_in(HEAD_S)
+        self._in_head, self._has_begun, self._unheard, self._discarded = True, True, 0, 0
 
     @override
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -154,7 +157,9 @@ class Connection(HttpToolsProtocol):
 
     @override
     def on_headers_complete(self) -> None:
-        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        size = len(self.url)
+        for name, value in self.headers:
+            size += len(name) + len(value)
         if size > LARGEST_HEAD:
             self._refusal = _LONG
             raise httptools.HttpParserError(_LONG.sentence)
@@ -163,9 +168,10 @@ class Connection(HttpToolsProtocol):
             raise httptools.HttpParserError("This is no proxy.")
         if self.parser.should_upgrade():
             return
-        self._in_head, self._moved_on = False, True
+        self._in_head, self._has_begun, self._moved_on = False, False, True
         self._stay()
         super().on_headers_complete()
+        self.cycle.transport = cast("asyncio.Transport", self._joined)  # it writes, and closes
 
     @override
     def on_body(self, body: bytes) -> None:
@@ -194,6 +200,7 @@ class Connection(HttpToolsProtocol):
 
     @override
     def on_response_complete(self) -> None:
+        self._joined.end()
         super().on_response_complete()
         if self.transport.is_closing():
             self._end()
@@ -231,9 +238,12 @@ class Connection(HttpToolsProtocol):
         self._end()
 
     def _keep_a_deadline(self) -> None:
-        """See to it that whatever was said (blank lines, say) does not keep the connection open."""
+        """Give a head that is not whole its time.
+
+        Whatever else was said (blank lines, say) does not keep the connection open.
+        """
         has_one = self._timer is not None or self.timeout_keep_alive_task is not None
-        if not has_one and not self._is_working():
+        if (self._has_begun and self._timer is None) or not (has_one or self._is_working()):
             self._close_in(HEAD_S)
 
     def _is_working(self) -> bool:
