@@ -87,7 +87,7 @@ class Account:
         """Set the rate, or return to the setting's; answer what is then in force."""
         parameters(request)
         async with self._wishes.take(request) as wish:
-            require_json(request.headers)
+            require_json(request.scope)
             rate = shape.read(wish.raw, _rate).max_send_per_second
             if rate is not None and not LEAST_RATE <= rate <= MOST_RATE:
                 told = f"must be null or a number from {LEAST_RATE:g} to {MOST_RATE:.0f}"
@@ -101,7 +101,7 @@ class Account:
         parameters(request)
         async with self._wishes.take(request) as wish:
             if wish.raw.strip():
-                require_json(request.headers)
+                require_json(request.scope)
                 shape.read(wish.raw, shape.empty)
             order = ResumeBulk("api", wish.order())
             done = await ordered.carry_out(self._line, order, ordered.impossible)

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -49,15 +48,14 @@ class Parts(NamedTuple):
 def build(parts: Parts) -> Envelope:
     """Put the API together."""
     routes = _routes(parts)
-    crowded = Middleware(Crowded, routes=routes)
-    app = Starlette(routes=routes, middleware=[crowded], exception_handlers=_REFUSALS)
+    app = Starlette(routes=routes, exception_handlers=_REFUSALS)
     # A redirect would be spelled with the Host header, which anybody may have written.
     app.router.redirect_slashes = False
-    return Envelope(app, parts.line)
+    return Envelope(Crowded(app, routes), parts.line)
 
 
 class Crowded:
-    """Takes posts to the paths of crowds to their routes straight away.
+    """Takes posts to the paths of crowds to their routes straight away, past all of starlette.
 
     A look at every route, and what else starlette does for any path, costs such a post a fifth.
     """
@@ -80,6 +78,11 @@ class Crowded:
             response = refusal_reply(error)
         except StoreError as error:
             response = await _store_fault(request, error)
+        except Exception as error:
+            # As starlette does: the client hears that there is a fault, the log of uvicorn which.
+            response = await _fault(request, error)
+            await response(scope, receive, send)
+            raise
         await response(scope, receive, send)
 
 

@@ -2,9 +2,10 @@
 
 import asyncio
 
-from starlette.datastructures import Headers
 from starlette.requests import Request
+from starlette.types import Scope
 
+from services.api import head
 from services.api.refusal import RefusalError, unavailable
 
 PATIENCE_S = 30.0
@@ -27,7 +28,7 @@ class BodyRoom:
 
     async def read(self, request: Request, body: "Body") -> bytes:
         """Read a body into its room."""
-        self._refuse_unread(request.headers)
+        self._refuse_unread(request.scope)
         try:
             if WHOLE in request.scope.get("extensions", ()):
                 return await self._chunks(request, body)
@@ -52,12 +53,13 @@ class BodyRoom:
             if not message.get("more_body", False):
                 return b"".join(chunks)
 
-    def _refuse_unread(self, headers: Headers) -> None:
-        if headers.get("content-encoding", "identity").strip().lower() not in {"identity", ""}:
+    def _refuse_unread(self, scope: Scope) -> None:
+        encoding = head.text(scope, b"content-encoding").strip().lower()
+        if encoding not in {"identity", ""}:
             told = "Send the body as it is: Content-Encoding is not supported."
             raise RefusalError(415, "unsupported_encoding", told)
         # The HTTP parser has seen to it that this is one number.
-        if int(headers.get("content-length", "0")) > self._largest:
+        if int(head.text(scope, b"content-length", "0")) > self._largest:
             raise self._too_large()
 
     def _refuse_larger(self, held: int) -> None:
@@ -98,16 +100,16 @@ class Body:
         self._room.taken -= self.held
 
 
-def require_json(headers: Headers) -> None:
+def require_json(scope: Scope) -> None:
     """Refuse a body that does not call itself JSON in UTF-8."""
-    if kind(headers) != "application/json":
+    if kind(scope) != "application/json":
         told = "Send JSON in UTF-8, with Content-Type: application/json."
         raise RefusalError(415, "not_json_type", told)
 
 
-def kind(headers: Headers) -> str:
+def kind(scope: Scope) -> str:
     """Answer the media type that a body calls itself; empty if it is in another charset."""
-    found, *parameters = headers.get("content-type", "").lower().split(";")
+    found, *parameters = head.text(scope, b"content-type").lower().split(";")
     charsets = [text.strip() for text in parameters if text.strip().startswith("charset=")]
     plain = {"charset=utf-8", 'charset="utf-8"', "charset=utf8"}
     return found.strip() if plain.issuperset(charsets) else ""

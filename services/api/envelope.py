@@ -4,7 +4,7 @@ import re
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.api.guard import header_values
+from services.api import head
 from services.api.line import Line
 from services.api.serial import Serial
 from shared import log
@@ -67,5 +67,5 @@ class Envelope:
 
 
 def _given_id(scope: Scope) -> bytes | None:
-    given = header_values(scope, b"x-request-id")
+    given = head.values(scope, b"x-request-id")
     return given[0] if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]) else None

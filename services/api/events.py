@@ -6,6 +6,7 @@ import re
 from starlette.requests import Request
 from starlette.responses import Response
 
+from services.api import head
 from services.api.body import BodyRoom
 from services.api.line import Line
 from services.api.reads import Reads
@@ -51,14 +52,14 @@ class Events:
 
     async def results(self, request: Request) -> Response:
         """Hand an SNS post to `results`; 200 says that its events are committed."""
-        if request.headers.get("x-amz-sns-rawdelivery", "").lower() == "true":
+        if head.text(request.scope, b"x-amz-sns-rawdelivery").lower() == "true":
             told = "Raw message delivery has no signature: turn it off for this subscription."
             raise RefusalError(400, "raw_delivery", told)
         async with self._room.body(request) as raw:
             post = CheckPost(
                 reply_to="api",
                 post=self._ids.next(),
-                message_type=request.headers.get("x-amz-sns-message-type", ""),
+                message_type=head.text(request.scope, b"x-amz-sns-message-type"),
                 body=raw,
             )
             checked = await self._line.check(post)

@@ -6,8 +6,8 @@ from typing import TypeAlias
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Scope
 
+from services.api import head
 from services.api.auth import Keys, Proxies, Strangers
 from services.api.line import Line
 from services.api.refusal import RefusalError
@@ -36,18 +36,14 @@ class Guard:
     def _admit(self, request: Request) -> None:
         now = self._line.now()
         peer = request.client.host if request.client else ""
-        client = self._proxies.client(peer, request.headers.getlist("x-forwarded-for"))
+        hops = [hop.decode("latin-1") for hop in head.values(request.scope, b"x-forwarded-for")]
+        client = self._proxies.client(peer, hops)
         if wait := self._strangers.wait(client, now):
             told = "Too many attempts without a valid key."
             seconds = {"Retry-After": str(math.ceil(wait))}
             raise RefusalError(429, "too_many_attempts", told, headers=seconds)
-        if not self._keys.admit(header_values(request.scope, b"x-api-key")):
+        if not self._keys.admit(head.values(request.scope, b"x-api-key")):
             self._strangers.fail(client, now)
             self._line.count("auth_failures")
             told = "The X-API-KEY header is missing or holds no valid key."
             raise RefusalError(401, "no_key", told, headers={"WWW-Authenticate": "ApiKey"})
-
-
-def header_values(scope: Scope, name: bytes) -> list[bytes]:
-    """Answer every value of a header, as it came in."""
-    return [value for found, value in scope["headers"] if found == name]

@@ -7,9 +7,8 @@ from zoneinfo import ZoneInfo
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.api import actor, idempotency, shape, submission
+from services.api import actor, head, idempotency, shape, submission
 from services.api.body import BodyRoom, require_json
-from services.api.guard import header_values
 from services.api.line import Line
 from services.api.query import parameters
 from services.api.reads import Reads
@@ -55,8 +54,8 @@ class Messages:
         """Store a submission; 200 says that it is committed, 503 that surely nothing is."""
         began = self._line.now()
         wants_ids = _wants_ids(request)
-        require_json(request.headers)
-        key = idempotency.read(header_values(request.scope, b"idempotency-key"))
+        require_json(request.scope)
+        key = idempotency.read(head.values(request.scope, b"idempotency-key"))
         async with self._room.body(request) as raw:
             octets = len(raw)
             sealed = None if key is None else idempotency.seal(key, request.scope["path"], raw)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from starlette.requests import Request
 
-from services.api import idempotency
+from services.api import head, idempotency
 from services.api.body import BodyRoom
 from services.api.line import Line
 from services.api.refusal import RefusalError, unavailable
@@ -59,7 +59,7 @@ class Wishes:
     async def take(self, request: Request) -> AsyncIterator[Wish]:
         """Read a request's body, and hold its key (of a POST) until it is answered."""
         path = request.scope["path"]
-        given = [value.encode("latin-1") for value in request.headers.getlist("idempotency-key")]
+        given = head.values(request.scope, b"idempotency-key")
         key = idempotency.read(given) if request.method == "POST" else None
         async with self._room.body(request) as raw:
             sealed = None if key is None else idempotency.seal(key, path, raw)

@@ -14,6 +14,8 @@ def parameters(request: Request, *known: str) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     faults = []
+    if not request.scope["query_string"]:
+        return found
     for name, value in request.query_params.multi_items():
         if name not in known:
             more = f"; it takes {', '.join(known)}" if known else ""

@@ -85,11 +85,9 @@ def _moment(text: str, zone: ZoneInfo) -> datetime:
         raise ValueError(f"is not a time; {_HOW}")
     year, month, day, hour, minute, second, fraction, zulu, sign, hours, minutes = found.groups()
     try:
-        naive = (
-            datetime(  # noqa: DTZ001 - the zone is looked at next
-                int(year), int(month), int(day), int(hour), int(minute), int(second)
-            )
-            + timedelta(microseconds=int((fraction or "0").ljust(6, "0")[:6]))
+        micro = int((fraction or "0").ljust(6, "0")[:6])
+        naive = datetime(  # noqa: DTZ001 - the zone is looked at next
+            int(year), int(month), int(day), int(hour), int(minute), int(second), micro
         )
         if zulu:
             return naive.replace(tzinfo=UTC)

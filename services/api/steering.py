@@ -99,7 +99,7 @@ class Steering:
         """Give what has not left of a topic another due time."""
         topic = topic_of(request)
         async with self._wishes.take(request) as wish:
-            require_json(request.headers)
+            require_json(request.scope)
             due = self._due(shape.read(wish.raw, _reschedule).scheduled_at)
             done = await self._steer(topic, RescheduleTopic("api", wish.order(), topic, due))
         body = {"rescheduled": done.changed, "in_flight": done.in_flight}
@@ -123,7 +123,7 @@ class Steering:
         """Settle an Unknown mail: take it for sent, or send it again."""
         mail = mail_of(request)
         async with self._wishes.take(request) as wish:
-            require_json(request.headers)
+            require_json(request.scope)
             outcome = shape.read(wish.raw, _resolve).outcome
             if outcome not in {"sent", "resend"}:
                 raise wrong([Fault("/outcome", "must be sent or resend")])
@@ -167,7 +167,7 @@ def _optional(
     """Decode a body that may be left out."""
     if not raw.strip():
         return None
-    require_json(request.headers)
+    require_json(request.scope)
     return shape.read(raw, decoder)
 
 

@@ -78,7 +78,7 @@ class Suppressions:
         """Take addresses off the list, and off SES's own."""
         parameters(request)
         async with self._wishes.take(request) as wish:
-            require_json(request.headers)
+            require_json(request.scope)
             return await self._unsuppress(wish, suppressing.to_remove(wish.raw))
 
     async def remove_one(self, request: Request) -> Response:
@@ -123,7 +123,7 @@ class Suppressions:
 
 
 async def _check(request: Request, raw: bytes) -> Checked:
-    check = _CHECKS.get(kind(request.headers))
+    check = _CHECKS.get(kind(request.scope))
     if check is None:
         told = "Send JSON or CSV in UTF-8, with Content-Type: application/json or text/csv."
         raise RefusalError(415, "not_json_type", told)

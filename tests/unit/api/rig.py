@@ -233,7 +233,7 @@ class Rig:
 
     def room(self) -> BodyRoom:
         """Answer the memory for bodies of POST /v1/messages."""
-        guarded = self.app._app.router.routes[0].endpoint  # type: ignore[attr-defined]
+        guarded = self.app._app._app.router.routes[0].endpoint  # type: ignore[attr-defined]
         by_method = inspect.getclosurevars(guarded).nonlocals["endpoint"]
         doors = inspect.getclosurevars(by_method).nonlocals["by_method"]
         return doors["POST"].__self__._room

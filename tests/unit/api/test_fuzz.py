@@ -66,7 +66,7 @@ def fuzzed(tmp_path_factory) -> Iterator[Fuzzed]:
 
 def routes() -> list[tuple[str, str]]:
     """Answer every method and path that the API knows, and a method that it does not."""
-    known = Rig().app._app.router.routes
+    known = Rig().app._app._app.router.routes
     return [
         (method, route.path_format) for route in known for method in [*sorted(route.methods), "PUT"]
     ]
