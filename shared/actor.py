@@ -117,8 +117,7 @@ class Station:
 
     def post(self, letters: Iterable[Letter]) -> None:
         """Send letters; what cannot go is dropped here and sent again by its owner."""
-        for letter in letters:
-            self.wire.send(letter)
+        self.wire.post(letters)
 
     def stop(self) -> None:
         """Begin to drain (SIGTERM, SIGINT); a second signal changes nothing."""

@@ -10,7 +10,7 @@ import hashlib
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
@@ -26,7 +26,10 @@ MAX_FRAME = 64 * 1024 * 1024
 """Bytes; the largest request is 25 MB of JSON, and msgpack is never larger."""
 
 HIGH_WATER = 2000
-"""Frames that may wait in one direction before more are dropped."""
+"""What may wait in one direction before more is dropped: lone frames, or those of a turn."""
+
+MOST_PARTS = 16
+"""Frames that go as one."""
 
 LOCK_WAIT_S = 30.0
 """How long a fresh process waits for its predecessor to finish draining."""
@@ -172,20 +175,37 @@ class Wire:
         """Bind a mailbox; the caller holds the lock of that name."""
         return Mailbox(self._context, self.folder, name)
 
-    def send(self, letter: Letter) -> bool:
-        """Push one message without waiting; False if it was dropped.
+    def post(self, letters: Iterable[Letter]) -> None:
+        """Push the letters of a turn without waiting.
 
-        Whom to answer is often said by a frame: a name that is no mailbox's opens no path.
+        Those for one mailbox arrive together, as the parts of one message of ZeroMQ's: whoever
+        reads them finds all at once, and commits, say, all at once.
         """
-        socket = self._outgoing.get(letter.to)
-        if socket is None and not _NAME.fullmatch(letter.to):
-            self.dropped += 1
+        sorted_: dict[str, list[Message]] = {}
+        for to, message in letters:
+            sorted_.setdefault(to, []).append(message)
+        for to, messages in sorted_.items():
+            for begin in range(0, len(messages), MOST_PARTS):
+                self._push(to, messages[begin : begin + MOST_PARTS])
+
+    def send(self, letter: Letter) -> bool:
+        """Push one message without waiting; False if it was dropped."""
+        return self._push(letter.to, [letter.message])
+
+    def _push(self, to: str, messages: list[Message]) -> bool:
+        """Push messages as one; whom to answer is often said by a frame: no name opens a path."""
+        socket = self._outgoing.get(to)
+        if socket is None and not _NAME.fullmatch(to):
+            self.dropped += len(messages)
             return False
-        socket = socket or self._connect(letter.to)
+        socket = socket or self._connect(to)
+        encode, (*parts, last) = self._encoder.encode, messages
         try:
-            socket.send(self._encoder.encode(letter.message), zmq.DONTWAIT)
+            for part in parts:
+                socket.send(encode(part), zmq.DONTWAIT | zmq.SNDMORE)
+            socket.send(encode(last), zmq.DONTWAIT)
         except zmq.Again:
-            self.dropped += 1
+            self.dropped += len(messages)
             return False
         return True
 

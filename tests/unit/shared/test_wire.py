@@ -167,6 +167,39 @@ def test_a_turn_takes_no_more_than_its_budget_of_bytes(connect, surely):
     assert mailbox.full
 
 
+def test_the_letters_of_a_turn_arrive_together_each_in_its_mailbox_and_in_order(connect, surely):
+    sender, reader = connect(), connect()
+    writer, api = reader.mailbox("writer"), reader.mailbox("api")
+    surely(sender, Letter("writer", EarOpen(0)))
+    surely(sender, Letter("api", Snapshot(b"0")))
+    wait_for(writer)
+    wait_for(api)
+    sender.post(
+        letter
+        for number in range(1, wire.MOST_PARTS + 1)
+        for letter in (Letter("writer", EarOpen(number)), Letter("api", Snapshot(b"%d" % number)))
+    )
+    assert writer.socket.poll(5000)
+    assert [ear.epoch for ear in writer.drain(Budget())] == [*range(1, wire.MOST_PARTS + 1)]
+    assert wait_for(api, wire.MOST_PARTS)[-1] == Snapshot(b"%d" % wire.MOST_PARTS)
+
+
+def test_more_letters_than_go_as_one_lose_none(connect, surely):
+    sender, mailbox = connect(), connect().mailbox("writer")
+    surely(sender, Letter("writer", EarOpen(0)))
+    many = [EarOpen(number) for number in range(1, 3 * wire.MOST_PARTS + 2)]
+    sender.post(Letter("writer", message) for message in many)
+    assert wait_for(mailbox, len(many) + 1)[1:] == many
+
+
+@pytest.mark.against("Q1", "Q3")
+def test_letters_that_are_dropped_together_are_counted_one_by_one(connect):
+    sender = connect()
+    sender.post([Letter("broker", EarOpen(1)), Letter("broker", EarOpen(2))])
+    sender.post([Letter("no mailbox", EarOpen(1)), Letter("no mailbox", EarOpen(2))])
+    assert sender.dropped == 4
+
+
 @pytest.mark.against("Q1", "Q3")
 def test_without_a_listener_a_letter_is_dropped_at_once_and_counted(connect):
     sender = connect()
