@@ -25,6 +25,10 @@ POSTS_S = 0.02
 """How long an SNS post may wait for others; SNS itself waits 15 s for an answer."""
 SUBMITS_S = 0.005
 """How long a submission may wait for others."""
+POSTS_TOGETHER = 8
+"""So many go at once: `results` begins while the rest of a crowd is being read."""
+SUBMITS_TOGETHER = 16
+"""More, for they share a commit."""
 
 A = TypeVar("A")
 
@@ -32,41 +36,49 @@ A = TypeVar("A")
 class Bundle:
     """Letters of a crowd go together: a lone frame costs the most, and so does a lone commit.
 
-    While nobody waits for an answer a letter goes at once, with those of the same turn of the
-    loop. Else it goes with the next answer, which says that the other side has time again, or
-    when its time is up: the crowd sets the pace.
+    They go as soon as half of all that wait for an answer wait here: while the other side works
+    on one half, the other half gathers. A lone one goes at once, with those of the same turn of
+    the loop. None waits longer than `seconds`, and `most` go without waiting for more.
     """
 
-    def __init__(self, seconds: float, post: Callable[[Iterable[Letter]], None]) -> None:
+    def __init__(self, seconds: float, most: int, post: Callable[[Iterable[Letter]], None]) -> None:
         self._seconds = seconds
+        self._most = most
         self._post = post
         self._letters: list[Letter] = []
         self._unanswered = 0
-        self._going: asyncio.Handle | None = None
+        self._soon: asyncio.Handle | None = None
+        self._latest: asyncio.TimerHandle | None = None
 
     def add(self, letters: list[Letter]) -> None:
         """Take in the letters of one question."""
         self._letters += letters
         self._unanswered += 1
-        if self._unanswered == 1:
-            self._go()
-        elif self._going is None:
-            self._going = asyncio.get_running_loop().call_later(self._seconds, self._send)
+        if len(self._letters) >= self._most:
+            self._send()
+        else:
+            self._look()
 
     def answered(self) -> None:
         """Hear that a question has its answer, or that none will come."""
         self._unanswered -= 1
         if self._letters:
-            self._go()
+            self._look()
 
-    def _go(self) -> None:
-        """Go as soon as what is to be done in this turn is done."""
-        if self._going is not None:
-            self._going.cancel()
-        self._going = asyncio.get_running_loop().call_soon(self._send)
+    def _look(self) -> None:
+        """Go with this turn of the loop if it is time, else when time is up."""
+        loop = asyncio.get_running_loop()
+        if 2 * len(self._letters) >= self._unanswered:
+            self._soon = self._soon or loop.call_soon(self._send)
+        else:
+            self._latest = self._latest or loop.call_later(self._seconds, self._send)
 
     def _send(self) -> None:
-        letters, self._letters, self._going = self._letters, [], None
+        for handle in (self._soon, self._latest):
+            if handle is not None:
+                handle.cancel()
+        self._soon = self._latest = None
+        letters, self._letters = self._letters, []
         self._post(letters)
 
 
@@ -79,8 +91,8 @@ class Line:
         self._actor = actor
         self._post = post
         self._read = read
-        self._posts = Bundle(POSTS_S, post)
-        self._submits = Bundle(SUBMITS_S, post)
+        self._posts = Bundle(POSTS_S, POSTS_TOGETHER, post)
+        self._submits = Bundle(SUBMITS_S, SUBMITS_TOGETHER, post)
 
     def now(self) -> Now:
         """Read the clocks."""
