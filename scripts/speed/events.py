@@ -33,7 +33,9 @@ from shared.store.open import open_reader
 MAILS = 3_000
 """A round; each mail has a Send and a Delivery."""
 
-CLIENTS = 64
+CLIENTS = 256
+"""Connections; with few of them three processes wait for each other in turn."""
+
 KEY_BITS = 2048
 """As SNS's own."""
 

@@ -99,22 +99,30 @@ class Ancestor:
 
 
 def _small(rounds: int) -> Iterator[Line]:
-    ours, others, a_commit = [], [], []
-    with Bed() as bed, plain.running(bed.folder / "plain.db") as port:
+    ours, others, silent, a_commit = [], [], [], []
+    with (
+        Bed() as bed,
+        plain.running(bed.folder / "plain.db", bed.folder / "plain.log") as port,
+        plain.running(bed.folder / "silent.db") as silent_port,
+    ):
         for number in range(rounds + 1):
             posts = [_small_post(bed, f"s{number}.{one}") for one in range(SMALL)]
             before = bed.gauge("writer", "commits")
             answered = whole(press(bed.ports.api, posts, CLIENTS))
             commits = bed.gauge("writer", "commits") - before
             other = whole(press(port, posts, CLIENTS))
+            without_lines = whole(press(silent_port, posts, CLIENTS))
             if number:  # the first round warms up
                 ours.append(answered)
                 others.append(other)
+                silent.append(without_lines)
                 a_commit.append(SMALL / commits)
-    what = f"posts of one recipient/s, {CLIENTS} clients; plain app, a commit a request"
+    what = f"posts of one recipient/s, {CLIENTS} clients; plain app, a commit and a line each"
     rates = tuple(x.rate for x in ours), tuple(x.rate for x in others)
     note = busy([x.idle for x in ours])
     yield Line("ingest-small", what, *rates, Target(at_least=1.5), note)
+    rates = rates[0], tuple(x.rate for x in silent)
+    yield Line("ingest-small", "the same; plain app, a commit each, no line", *rates)
     p99 = tuple(x.p99_ms for x in ours), tuple(x.p99_ms for x in others)
     yield Line("ingest-small", "p99 of an answer, ms; plain app", *p99)
     yield Line("ingest-small", "requests a commit", tuple(a_commit), target=Target(at_least=8))

@@ -1,10 +1,11 @@
 """Plain starlette apps on uvicorn to compare with; a process, by itself.
 
 Given a database, it stores each post with a commit of its own, durably; without one it answers
-200 and does nothing.
+200 and does nothing. It leaves a line for each request only where it is told to.
 """
 
 import contextlib
+import os
 import socket
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from scripts.stage import free_ports
 from shared.store import sql
 
 PATIENCE_S = 20.0
+_LOGS = "--logs"
 _STATEMENTS = sql.load(str(Path(__file__).with_name("plain.sql")))
 
 
@@ -76,11 +78,16 @@ async def nothing(_request: Request) -> Response:
 
 
 @contextlib.contextmanager
-def running(database: Path | None = None) -> Iterator[int]:
-    """Run it on a free port, which is yielded."""
+def running(database: Path | None = None, access_log: Path | None = None) -> Iterator[int]:
+    """Run it on a free port, which is yielded; given a file, it logs there as uvicorn does."""
     (port,) = free_ports(0)
     command = [sys.executable, "-m", "scripts.speed.plain", str(port)]
-    with subprocess.Popen([*command, *([str(database)] if database else [])]) as process:
+    command += [str(database)] if database else []
+    command += [_LOGS] if access_log else []
+    with (
+        (access_log or Path(os.devnull)).open("wb") as lines,
+        subprocess.Popen(command, stdout=lines) as process,
+    ):
         try:
             _wait_for(port, process)
             yield port
@@ -98,8 +105,10 @@ def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
 
 
 def main() -> None:
-    """Listen on the port of the first argument; the second, if any, is the database."""
-    port, database = int(sys.argv[1]), sys.argv[2:]
+    """Listen on the port of the first argument; a database may follow, and whether to log."""
+    port, more = int(sys.argv[1]), sys.argv[2:]
+    logs = _LOGS in more
+    database = [word for word in more if word != _LOGS]
     endpoint = Keeper(Path(database[0])).post if database else nothing
     app = Starlette(routes=[Route("/{path:path}", endpoint, methods=["POST"])])
     uvicorn.run(
@@ -110,8 +119,8 @@ def main() -> None:
         http="httptools",
         ws="none",
         lifespan="off",
-        log_level="warning",
-        access_log=False,
+        log_level="info" if logs else "warning",
+        access_log=logs,
         server_header=False,
     )
 
