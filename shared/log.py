@@ -60,7 +60,7 @@ def mask(text: str) -> str:
 def scrub(value: Any) -> Any:
     """Mask addresses and control characters in every text of a nested value."""
     if isinstance(value, str) and len(value) <= _LONGEST and value.isprintable():
-        return mask(value)
+        return mask(value)[:_LONGEST]
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, Mapping):
