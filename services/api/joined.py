@@ -2,12 +2,15 @@
 
 import asyncio
 
+_INTERIM = b"HTTP/1.1 1"
+"""How an answer begins that another one follows: 100 Continue (RFC 9110 §15.2)."""
+
 
 class Joined:
     """What an answer is written to: its head goes out together with what follows it.
 
-    uvicorn writes head and body one by one: two calls of the kernel and two packets, the larger
-    half of what a short answer costs.
+    uvicorn writes head and body one by one: two calls of the kernel and two packets, which the
+    client wakes up for twice.
     """
 
     def __init__(self, transport: asyncio.Transport) -> None:
@@ -17,7 +20,9 @@ class Joined:
 
     def write(self, data: bytes) -> None:
         """Keep the head; write it with the first of the body, the rest as it comes."""
-        if not self._is_begun:
+        if not self._is_begun and data.startswith(_INTERIM):
+            self._transport.write(data)  # the client waits for it before it sends more
+        elif not self._is_begun:
             self._is_begun, self._head = True, data
         elif self._head is None:
             self._transport.write(data)
@@ -30,6 +35,10 @@ class Joined:
         if self._head is not None:
             self._transport.write(self._head)
         self._head, self._is_begun = None, False
+
+    def is_closing(self) -> bool:
+        """Tell whether the connection is being closed."""
+        return self._transport.is_closing()
 
     def close(self) -> None:
         """Close the connection after what was written."""

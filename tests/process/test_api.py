@@ -490,6 +490,20 @@ def test_an_offer_of_another_protocol_is_passed_over_and_the_body_is_read(standi
         assert answer.count(b'"success":1') == 2
 
 
+def test_a_client_that_asks_before_it_sends_its_body_gets_its_answer_first(standing):
+    """curl asks so, with `Expect: 100-continue`, where a body is large."""
+    raw = json.dumps(POST).encode()
+    more = ("Expect: 100-continue", "Connection: close", f"Content-Length: {len(raw)}")
+    asking = head("POST /v1/messages HTTP/1.1", "Content-Type: application/json", *more)
+    with standing.connect() as connection:
+        connection.sendall(asking)
+        assert connection.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(raw)
+        answer = read_all(connection)
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b'"success":1' in answer
+
+
 @pytest.mark.parametrize(
     ("path", "status"),
     [

@@ -65,6 +65,34 @@ def test_each_answer_has_a_head_of_its_own(transport):
     assert transport.writes == [b"head 1", b"head 2"]
 
 
+def test_an_interim_answer_waits_for_nothing(transport):
+    joined = Joined(transport)
+    joined.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    assert transport.writes == [b"HTTP/1.1 100 Continue\r\n\r\n"]
+    joined.write(b"HTTP/1.1 200 OK\r\n\r\n")
+    joined.write(b"body")
+    assert transport.writes[1:] == [b"HTTP/1.1 200 OK\r\n\r\nbody"]
+
+
+def test_a_client_that_asks_before_it_sends_its_body_is_told_to_go_on(transport):
+    async def talk() -> None:
+        protocol = Connection(CONFIG, ServerState(), {}, asyncio.get_running_loop())
+        protocol.connection_made(transport)
+        protocol.data_received(
+            b"POST /read HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n"
+        )
+        for _ in range(6):
+            await asyncio.sleep(0)
+        assert transport.writes == [b"HTTP/1.1 100 Continue\r\n\r\n"]
+        protocol.data_received(b"abc")
+        for _ in range(6):
+            await asyncio.sleep(0)
+        protocol.connection_lost(None)
+
+    asyncio.run(talk())
+    assert [octets.partition(b"\r\n")[0] for octets in transport.writes[1:]] == [b"HTTP/1.1 200 OK"]
+
+
 @pytest.mark.parametrize("method", [b"GET", b"HEAD"])
 def test_a_connection_answers_every_request_with_one_write(transport, method):
     async def talk() -> None:
