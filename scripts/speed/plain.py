@@ -86,7 +86,7 @@ def running(database: Path | None = None, access_log: Path | None = None) -> Ite
     command += [_LOGS] if access_log else []
     with (
         (access_log or Path(os.devnull)).open("wb") as lines,
-        subprocess.Popen(command, stdout=lines) as process,
+        subprocess.Popen(command, stdout=lines, stderr=subprocess.STDOUT) as process,
     ):
         try:
             _wait_for(port, process)
